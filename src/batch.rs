@@ -1,0 +1,397 @@
+//! Several changes as one version.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+
+use crate::NotifierIndex;
+use crate::draft::Draft;
+use crate::engine::{Engine, Limit, Step};
+use crate::error::{BatchError, ForeignRegistration, InsertError, Refusal, RemoveError};
+use crate::interval::Interval;
+use crate::ops::Ops;
+use crate::record::{self, Header, NewRecord};
+use crate::registration::{Located, Locator, RawRegistration, Registration, remove_orphans};
+use crate::sync::{Arc, AtomicU64, Ordering};
+use crate::tuning::RELEASE_BUDGET;
+
+/// Numbers the batches of a process, so that a key knows its own. Never reused.
+static BATCH_COUNT: AtomicU64 = AtomicU64::new(0);
+
+/// Several inserts, updates and removals that take effect together, or not at all.
+///
+/// ```
+/// use notifier_index::{Interval, NotifierIndex};
+///
+/// let index = NotifierIndex::new();
+/// let ops = index.register_ops::<&str>();
+/// let whole = index.insert(&ops, Interval::new(0, 99)?, "left").unwrap();
+///
+/// // A split: no reader ever sees a hole or a double cover.
+/// let mut batch = index.batch();
+/// batch.update(&whole, Interval::new(0, 49)?)?;
+/// let key = batch.insert(&ops, Interval::new(50, 99)?, "right").unwrap();
+/// let mut committed = batch.commit().unwrap();
+/// let right = committed.take(key).unwrap();
+/// assert_eq!((whole.interval().last(), right.interval().start()), (49, 50));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Changes apply in the order in which they were given. Dropping a batch that was not committed drops what was moved
+/// into it: payloads, and registrations, whose notifiers are removed by that like those of any dropped registration.
+///
+/// A batch cannot outlive its index, nor a registration that it updates:
+///
+/// ```compile_fail,E0505
+/// let index = notifier_index::NotifierIndex::new();
+/// let batch = index.batch();
+/// drop(index);
+/// batch.len();
+/// ```
+/// ```
+/// let index = notifier_index::NotifierIndex::new();
+/// let batch = index.batch();
+/// batch.len();
+/// drop(index);
+/// ```
+pub struct Batch<'a> {
+    id: u64,
+    engine: &'a Arc<Engine>,
+    changes: Vec<Change<'a>>,
+}
+
+enum Change<'a> {
+    Insert(Interval, ErasedRecord),
+    Update(Interval, &'a RawRegistration),
+    Remove(RawRegistration, u64),
+    /// Taken back after a refusal.
+    Withdrawn,
+}
+
+/// A record that is not published yet, without its payload's type.
+struct ErasedRecord(NonNull<Header>);
+
+// SAFETY: payloads are `Send + Sync`, by the bound on `register_ops`, and the record is this handle's alone.
+unsafe impl Send for ErasedRecord {}
+// SAFETY: as above.
+unsafe impl Sync for ErasedRecord {}
+
+impl Drop for ErasedRecord {
+    fn drop(&mut self) {
+        // SAFETY: [N2] never published, so nobody else has it.
+        unsafe { record::release_erased(self.0) };
+    }
+}
+
+/// Names an insertion of one batch. Consumed where it is used.
+pub struct InsertKey<N> {
+    batch: u64,
+    position: usize,
+    payload: PhantomData<fn() -> N>,
+}
+
+/// Names a removal of one batch. Consumed where it is used.
+pub struct RemoveKey<N> {
+    batch: u64,
+    position: usize,
+    payload: PhantomData<fn() -> N>,
+}
+
+impl<N> fmt::Debug for InsertKey<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "InsertKey({})", self.position)
+    }
+}
+
+impl<N> fmt::Debug for RemoveKey<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RemoveKey({})", self.position)
+    }
+}
+
+impl<'a> Batch<'a> {
+    pub(crate) fn new(index: &'a NotifierIndex) -> Self {
+        // [O15] Relaxed: only uniqueness matters.
+        let id = BATCH_COUNT.fetch_add(1, Ordering::Relaxed);
+        Batch {
+            id,
+            engine: index.engine(),
+            changes: Vec::new(),
+        }
+    }
+
+    /// Adds an insertion; the key gets its registration after the commit.
+    ///
+    /// # Errors
+    /// [`InsertError`] with the payload: no memory, or an owner of another index.
+    pub fn insert<N: Send + Sync + 'static>(
+        &mut self,
+        ops: &Ops<N>,
+        interval: Interval,
+        payload: N,
+    ) -> Result<InsertKey<N>, InsertError<N>> {
+        let owner = match ops.owner_in(self.engine.id) {
+            Ok(owner) => owner,
+            Err(_) => return Err(InsertError::ForeignOps(payload)),
+        };
+        if self.changes.try_reserve(1).is_err() {
+            return Err(InsertError::OutOfMemory(payload));
+        }
+        let record = NewRecord::allocate(owner, payload).map_err(InsertError::OutOfMemory)?;
+        let position = self.changes.len();
+        self.changes
+            .push(Change::Insert(interval, ErasedRecord(record.into_erased())));
+        Ok(InsertKey {
+            batch: self.id,
+            position,
+            payload: PhantomData,
+        })
+    }
+
+    /// Adds new bounds for a notifier.
+    ///
+    /// # Errors
+    /// [`ForeignRegistration`] if it belongs to another index.
+    pub fn update<N: Send + Sync + 'static>(
+        &mut self,
+        registration: &'a Registration<N>,
+        interval: Interval,
+    ) -> Result<(), ForeignRegistration> {
+        if !Arc::ptr_eq(registration.raw().engine(), self.engine) {
+            return Err(ForeignRegistration);
+        }
+        self.changes.push(Change::Update(interval, registration.raw()));
+        Ok(())
+    }
+
+    /// Adds a removal.
+    ///
+    /// # Errors
+    /// [`RemoveError`] with the registration: no memory, or a registration of another index.
+    pub fn remove<N: Send + Sync + 'static>(
+        &mut self,
+        registration: Registration<N>,
+    ) -> Result<RemoveKey<N>, RemoveError<N>> {
+        if !Arc::ptr_eq(registration.raw().engine(), self.engine) {
+            return Err(RemoveError::ForeignRegistration(registration));
+        }
+        if self.changes.try_reserve(1).is_err() {
+            return Err(RemoveError::OutOfMemory(registration));
+        }
+        let position = self.changes.len();
+        let (raw, version) = registration.into_raw();
+        self.changes.push(Change::Remove(raw, version));
+        Ok(RemoveKey {
+            batch: self.id,
+            position,
+            payload: PhantomData,
+        })
+    }
+
+    /// The number of changes.
+    pub fn len(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// Whether there is nothing to change.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// Makes all the changes, as one version.
+    ///
+    /// Consistency: atomic; a look-up sees all of them or none.
+    ///
+    /// Complexity: O(b log n) for b changes; those close to one another share the upper levels of the tree.
+    ///
+    /// Blocking: never; lock-free.
+    ///
+    /// # Errors
+    /// [`BatchError`] with the batch; nothing was changed.
+    pub fn commit(self) -> Result<Committed, BatchError<'a>> {
+        self.engine.release(RELEASE_BUDGET);
+        remove_orphans(self.engine);
+        let grows = self
+            .changes
+            .iter()
+            .any(|change| !matches!(change, Change::Remove(..)));
+        let limit = if grows { Limit::Heeded } else { Limit::Exceeded };
+        let mut locator = Locator::default();
+        let changes = &self.changes;
+        let edit = |draft: &mut Draft<'_>| apply_all(draft, changes, &mut locator);
+        match self
+            .engine
+            .change(limit, edit, |()| changes.iter().for_each(settle))
+        {
+            Ok(changed) => Ok(self.into_committed(changed.version)),
+            Err(refusal) => Err(BatchError {
+                kind: refusal.into(),
+                batch: Box::new(self),
+            }),
+        }
+    }
+
+    fn into_committed(self, version: u64) -> Committed {
+        let engine = self.engine;
+        let inserted = |change| match change {
+            Change::Insert(_, record) => {
+                let record = std::mem::ManuallyDrop::new(record).0;
+                // SAFETY: [H1] just published; this is its one registration.
+                Some(unsafe { RawRegistration::new(record, Arc::clone(engine)) })
+            }
+            Change::Remove(registration, _) => {
+                registration.forget_removed();
+                None
+            }
+            Change::Update(..) | Change::Withdrawn => None,
+        };
+        Committed {
+            batch: self.id,
+            version,
+            inserted: self.changes.into_iter().map(inserted).collect(),
+        }
+    }
+
+    fn withdraw(&mut self, batch: u64, position: usize) -> Option<Change<'a>> {
+        let change = self.changes.get_mut(position).filter(|_| batch == self.id)?;
+        Some(std::mem::replace(change, Change::Withdrawn))
+    }
+
+    /// Takes an insertion out again, and its payload.
+    pub fn take_payload<N: Send + Sync + 'static>(&mut self, key: InsertKey<N>) -> Option<N> {
+        match self.withdraw(key.batch, key.position)? {
+            Change::Insert(_, record) => {
+                let record = std::mem::ManuallyDrop::new(record).0;
+                // SAFETY: [H3] the key was made for this record, with its payload's type; never published.
+                Some(unsafe { NewRecord::<N>::from_erased(record) }.into_payload())
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes a removal out again, and its registration.
+    pub fn take_registration<N: Send + Sync + 'static>(
+        &mut self,
+        key: RemoveKey<N>,
+    ) -> Option<Registration<N>> {
+        match self.withdraw(key.batch, key.position)? {
+            // SAFETY: [H3] the key was made for this registration, with its payload's type.
+            Change::Remove(raw, version) => Some(unsafe { Registration::from_raw(raw, version) }),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Debug for Batch<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Batch({} changes)", self.len())
+    }
+}
+
+fn apply_all(
+    draft: &mut Draft<'_>,
+    changes: &[Change<'_>],
+    locator: &mut Locator,
+) -> Result<Step<()>, Refusal> {
+    for (at, change) in changes.iter().enumerate() {
+        let located = match change {
+            Change::Insert(interval, record) => {
+                insert(draft, *interval, record.0)?;
+                Located::Done
+            }
+            Change::Update(interval, registration) => {
+                let act =
+                    |draft: &mut Draft<'_>, record: &Header, start| draft.update(record, start, *interval);
+                relocate(draft, &changes[..at], registration.header(), locator, act)?
+            }
+            Change::Remove(registration, _) => {
+                let act = |draft: &mut Draft<'_>, record: &Header, start| draft.remove(record, start);
+                relocate(draft, &changes[..at], registration.header(), locator, act)?
+            }
+            Change::Withdrawn => Located::Done,
+        };
+        if matches!(located, Located::Outrun) {
+            return Ok(Step::Again);
+        }
+    }
+    Ok(Step::Publish(()))
+}
+
+/// Inserts a record into a draft of an open index.
+pub(crate) fn insert(
+    draft: &mut Draft<'_>,
+    interval: Interval,
+    record: NonNull<Header>,
+) -> Result<(), Refusal> {
+    if draft.is_closed() {
+        return Err(Refusal::Closed);
+    }
+    // SAFETY: [N3] not published yet, so private to its owner, who waits for this change.
+    unsafe {
+        draft.reserve(record.as_ref().owner())?;
+        draft.insert(interval, record);
+    }
+    Ok(())
+}
+
+/// Changes a record where it stands: where an earlier change of this batch has put it, or where the base has it.
+fn relocate(
+    draft: &mut Draft<'_>,
+    earlier: &[Change<'_>],
+    record: &Header,
+    locator: &mut Locator,
+    act: impl Fn(&mut Draft<'_>, &Header, u64) -> bool,
+) -> Result<Located, Refusal> {
+    draft.reserve(record.owner())?;
+    if act(draft, record, record.location()) {
+        return Ok(Located::Done);
+    }
+    let moved = earlier.iter().rev().find_map(|change| match change {
+        Change::Update(to, registration) if std::ptr::eq(registration.header(), record) => Some(to.start()),
+        _ => None,
+    });
+    if moved.is_some_and(|start| act(draft, record, start)) {
+        return Ok(Located::Done);
+    }
+    Ok(locator.act(draft, record, |draft, start| act(draft, record, start)))
+}
+
+fn settle(change: &Change<'_>) {
+    match change {
+        Change::Update(interval, registration) => registration.header().set_location(interval.start()),
+        Change::Remove(registration, _) => registration.header().mark_removed(),
+        Change::Insert(..) | Change::Withdrawn => {}
+    }
+}
+
+/// A batch that has taken effect, with the registrations of what it inserted.
+///
+/// What is not [taken](Committed::take) is dropped with it, and so removed.
+pub struct Committed {
+    batch: u64,
+    version: u64,
+    inserted: Vec<Option<RawRegistration>>,
+}
+
+impl Committed {
+    /// The version that shows the changes first.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The registration of an insertion; `None` for a key of another batch.
+    pub fn take<N: Send + Sync + 'static>(&mut self, key: InsertKey<N>) -> Option<Registration<N>> {
+        let place = self
+            .inserted
+            .get_mut(key.position)
+            .filter(|_| key.batch == self.batch)?;
+        // SAFETY: [H3] the key was made for this record, with its payload's type.
+        Some(unsafe { Registration::from_raw(place.take()?, self.version) })
+    }
+}
+
+impl fmt::Debug for Committed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Committed(version {})", self.version)
+    }
+}

@@ -1,0 +1,367 @@
+//! The engine room: what all handles of one index share, and the one loop through which every change goes.
+//!
+//! ```text
+//!   change: claim a workbench ─> borrow the base ─> draft ─> publish ──lost──> abandon, again
+//!                                                               │ won
+//!                                 settle (under the base) ─> now and then: grace period, reclaim
+//! ```
+//!
+//! A writer that loses the race has lost to one that won, so some change always completes: lock-free.
+
+use std::mem::ManuallyDrop;
+use std::ptr::NonNull;
+
+use crate::draft::Draft;
+use crate::error::Refusal;
+use crate::publish::{Base, VersionCell, VersionHandle};
+use crate::reclaim::epoch::{self, Horizon};
+use crate::reclaim::pool::{Class, Depot, NoMemory, Workbench};
+use crate::reclaim::{Chain, Freed, Outlet, give_up_record};
+use crate::record::{self, Header, RecordList, RecordStack};
+use crate::sync::{Arc, AtomicU32, AtomicU64, AtomicUsize, Mutex, Ordering, Padded, try_lock};
+use crate::tuning::{GRACE_ROUNDS, PUBLICATIONS_PER_GRACE, RECLAIM_BUDGET, WORKBENCHES};
+use crate::version::{Version, VersionStack};
+
+/// Numbers the indexes of a process, so that an `Ops` knows its own. Never reused.
+static INDEX_COUNT: AtomicU64 = AtomicU64::new(0);
+
+/// Everything that the handles of one index share.
+pub(crate) struct Engine {
+    pub(crate) id: u64,
+    pub(crate) cell: VersionCell,
+    pub(crate) depot: Depot,
+    pub(crate) freed: Freed,
+    pub(crate) released: RecordStack,
+    pub(crate) orphans: RecordStack,
+    horizon: Arc<Horizon>,
+    workbenches: Box<[Padded<Mutex<Workbench>>]>,
+    unowned: VersionStack,
+    chain: Mutex<Chain>,
+    releasing: Mutex<RecordList>,
+    owner_count: AtomicU32,
+    lost_race_count: AtomicU64,
+    retired_limit: u64,
+}
+
+/// What an edit wants done with its draft.
+pub(crate) enum Step<T> {
+    /// Publish it; the change then has this result.
+    Publish(T),
+    /// Nothing is to be changed; this is the result, true of the base.
+    Keep(T),
+    /// The base has been overtaken: begin again on a newer one.
+    Again,
+}
+
+/// A change that was made, or found needless, and the version that shows it.
+pub(crate) struct Changed<T> {
+    pub(crate) version: u64,
+    pub(crate) result: T,
+}
+
+impl Engine {
+    pub(crate) fn new(retired_limit: u64) -> Result<Arc<Self>, NoMemory> {
+        let depot = Depot::new();
+        let mut workbench = Workbench::new();
+        workbench.reserve(&depot, 0, 1)?;
+        let first = workbench.take(Class::Large).ok_or(NoMemory)?.cast::<Version>();
+        let mut workbenches = vec![Padded(Mutex::new(workbench))];
+        workbenches.resize_with(WORKBENCHES, || Padded(Mutex::new(Workbench::new())));
+        // [O15] Relaxed: only uniqueness matters.
+        let id = INDEX_COUNT.fetch_add(1, Ordering::Relaxed);
+        Ok(Arc::new_cyclic(|engine| {
+            // SAFETY: [P1] a large slot is private memory enough for a version. [V5] The engine's own address,
+            // used only once it is there. The version is born with the one count that the handle takes.
+            let handle = unsafe {
+                first.write(Version::first(id, engine.as_ptr()));
+                VersionHandle::from_count(first)
+            };
+            Engine {
+                id,
+                cell: VersionCell::new(handle),
+                freed: Freed::default(),
+                released: RecordStack::default(),
+                orphans: RecordStack::default(),
+                horizon: Arc::default(),
+                workbenches: workbenches.into_boxed_slice(),
+                unowned: VersionStack::default(),
+                chain: Mutex::new(Chain::new(first.as_ptr())),
+                releasing: Mutex::new(RecordList::EMPTY),
+                owner_count: AtomicU32::new(0),
+                lost_race_count: AtomicU64::new(0),
+                retired_limit,
+                depot,
+            }
+        }))
+    }
+
+    /// The number of a new owner.
+    pub(crate) fn next_owner(&self) -> u32 {
+        // [O15] Relaxed: only uniqueness matters.
+        self.owner_count.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Versions below this are out of the reach of pins.
+    pub(crate) fn horizon(&self) -> u64 {
+        self.horizon.load()
+    }
+
+    pub(crate) fn lost_race_count(&self) -> u64 {
+        // [O14] Relaxed: a statistic.
+        self.lost_race_count.load(Ordering::Relaxed)
+    }
+
+    /// Bytes retired and not yet freed, as of `version`.
+    pub(crate) fn retired_bytes(&self, version: &Version) -> u64 {
+        version.retired_bytes.saturating_sub(self.freed.bytes())
+    }
+
+    /// The last owner of a parked version has let go of it.
+    pub(crate) fn report_unowned(&self, version: *const Version) {
+        // SAFETY: called by `VersionHandle`'s drop, right after `let_go` returned true.
+        unsafe { self.unowned.push(version) };
+    }
+
+    /// Runs `work` at a workbench of its own: one of the index's, or a spare one if all are taken.
+    fn at_workbench<R>(&self, work: impl FnOnce(&mut Workbench) -> R) -> R {
+        let seat = seat();
+        for offset in 0..self.workbenches.len() {
+            let place = &self.workbenches[(seat + offset) % self.workbenches.len()].0;
+            if let Some(mut workbench) = try_lock(place) {
+                return work(&mut workbench);
+            }
+        }
+        let mut spare = Workbench::new();
+        let result = work(&mut spare);
+        spare.clear_away(&self.depot);
+        result
+    }
+
+    /// Makes a change: `edit` describes it on a draft, as often as it takes; `settle` runs once it has taken
+    /// effect, while the base still protects what the change removed.
+    pub(crate) fn change<T>(
+        &self,
+        limit: Limit,
+        edit: impl FnMut(&mut Draft<'_>) -> Result<Step<T>, Refusal>,
+        settle: impl FnOnce(&T),
+    ) -> Result<Changed<T>, Refusal> {
+        self.at_workbench(|workbench| self.change_at(workbench, limit, edit, settle))
+    }
+
+    fn change_at<T>(
+        &self,
+        workbench: &mut Workbench,
+        limit: Limit,
+        mut edit: impl FnMut(&mut Draft<'_>) -> Result<Step<T>, Refusal>,
+        settle: impl FnOnce(&T),
+    ) -> Result<Changed<T>, Refusal> {
+        loop {
+            let base = self.cell.borrow();
+            if limit == Limit::Heeded && self.retired_bytes(&base) > self.retired_limit {
+                drop(base);
+                self.relieve(workbench)?;
+                continue;
+            }
+            // SAFETY: [D2] `base` is held to the end of the round.
+            let mut draft = unsafe { Draft::begin(workbench, &self.depot, &base)? };
+            let step = edit(&mut draft);
+            let version = draft.finish();
+            let (published, outcome) = match step {
+                Ok(Step::Publish(result)) if self.publish(&base, version) => (true, Ok(Some(result))),
+                Ok(Step::Publish(_) | Step::Again) => (false, Ok(None)),
+                Ok(Step::Keep(result)) => (false, Ok(Some(result))),
+                Err(refusal) => (false, Err(refusal)),
+            };
+            if !published {
+                // SAFETY: from `finish`, and not published, so only we own it; `base` is still held.
+                unsafe { Draft::abandon(workbench, &self.depot, version) };
+            }
+            let Some(result) = outcome? else { continue };
+            if published {
+                settle(&result);
+                // SAFETY: `publish` left us one count of the version.
+                let version = unsafe { VersionHandle::from_count(version) };
+                drop(base);
+                return Ok(Changed {
+                    version: self.after_publication(workbench, version),
+                    result,
+                });
+            }
+            return Ok(Changed {
+                version: base.seq,
+                result,
+            });
+        }
+    }
+
+    /// Publishes a finished draft; if that succeeds, one count of it remains the caller's.
+    fn publish(&self, base: &Base, version: NonNull<Version>) -> bool {
+        // SAFETY: `finish` gave us the one count; the handle is forgotten, so that it stays ours.
+        let handle = ManuallyDrop::new(unsafe { VersionHandle::from_count(version) });
+        let won = self.cell.publish(base, &handle);
+        if !won {
+            // [O14] Relaxed: a statistic.
+            self.lost_race_count.fetch_add(1, Ordering::Relaxed);
+        }
+        won
+    }
+
+    /// The part of reclaiming that falls to an ordinary change; the version's number.
+    fn after_publication(&self, workbench: &mut Workbench, version: VersionHandle) -> u64 {
+        let seq = version.seq;
+        if seq.is_multiple_of(PUBLICATIONS_PER_GRACE) {
+            epoch::after_grace(&self.horizon, seq);
+            self.reclaim(workbench, &version, RECLAIM_BUDGET);
+        }
+        seq
+    }
+
+    fn reclaim(&self, workbench: &mut Workbench, current: &Version, budget: usize) {
+        let Some(mut chain) = try_lock(&self.chain) else {
+            return;
+        };
+        let mut outlet = Outlet {
+            workbench,
+            depot: &self.depot,
+            released: &self.released,
+            freed: &self.freed,
+        };
+        chain.reclaim(current, self.horizon.load(), &self.unowned, budget, &mut outlet);
+    }
+
+    /// Reclaims what can be, at once: some grace periods, without waiting for anybody's pin.
+    fn reclaim_all(&self, workbench: &mut Workbench) {
+        for _ in 0..GRACE_ROUNDS {
+            let version = self.cell.load();
+            epoch::after_grace(&self.horizon, version.seq);
+            self.reclaim(workbench, &version, usize::MAX);
+            if self.horizon.load() == version.seq {
+                return;
+            }
+        }
+    }
+
+    /// Helps to get below the retired limit, or says that it is not to be had.
+    #[cold]
+    fn relieve(&self, workbench: &mut Workbench) -> Result<(), Refusal> {
+        self.reclaim_all(workbench);
+        match self.retired_bytes(&self.cell.load()) > self.retired_limit {
+            true => Err(Refusal::RetiredLimit),
+            false => Ok(()),
+        }
+    }
+
+    /// See [`NotifierIndex::maintain`](crate::NotifierIndex::maintain).
+    pub(crate) fn maintain(&self) {
+        self.at_workbench(|workbench| self.reclaim_all(workbench));
+        self.release(usize::MAX);
+        self.shrink();
+    }
+
+    /// Gives unused slabs back, as far as their slots are not at a workbench in use.
+    fn shrink(&self) {
+        let Some(_one_at_a_time) = try_lock(&self.chain) else {
+            return;
+        };
+        let mut guards: Vec<_> = self
+            .workbenches
+            .iter()
+            .filter_map(|place| try_lock(&place.0))
+            .collect();
+        let mut workbenches: Vec<&mut Workbench> = guards.iter_mut().map(|guard| &mut **guard).collect();
+        self.depot.shrink(&mut workbenches);
+    }
+
+    /// Drops the payloads of up to `budget` notifiers that nobody can reach any more. Runs foreign code, so it is
+    /// called before a change has begun, and without any lock.
+    pub(crate) fn release(&self, budget: usize) {
+        let releases = Releases(self.take_releases(budget));
+        drop(releases);
+    }
+
+    fn take_releases(&self, budget: usize) -> Vec<NonNull<Header>> {
+        let mut records = Vec::new();
+        let Some(mut list) = try_lock(&self.releasing) else {
+            return records;
+        };
+        if list.is_empty() && self.released.is_empty() {
+            return records;
+        }
+        while records.len() < budget {
+            if list.is_empty() {
+                *list = self.released.take_all();
+            }
+            let Some(record) = list.pop() else { break };
+            records.push(record);
+        }
+        records
+    }
+}
+
+/// Whether a change is refused when too much is retired.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Limit {
+    /// It is.
+    Heeded,
+    /// It is not: removals are bounded by what there is to remove.
+    Exceeded,
+}
+
+/// Records that are released one after the other, the rest also when a destructor panics.
+struct Releases(Vec<NonNull<Header>>);
+
+impl Drop for Releases {
+    fn drop(&mut self) {
+        while let Some(record) = self.0.pop() {
+            let rest = Releases(std::mem::take(&mut self.0));
+            // SAFETY: [N2] it came from the list of releases, where it stood once.
+            unsafe { record::release_erased(record) };
+            self.0 = std::mem::take(&mut ManuallyDrop::new(rest).0);
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let mut workbench = Workbench::new();
+        let current = self.cell.load();
+        self.reclaim_at_end(&mut workbench, &current);
+        let mut owner = 0;
+        while let Some((found, tree)) = current.next_tree(owner) {
+            for slot in tree.matching(u64::MAX, 0) {
+                // SAFETY: [N1] no handle of the index is left, so no version can be reached.
+                unsafe { give_up_record(record::header_of(slot.entry), &self.released) };
+            }
+            let Some(next) = found.checked_add(1) else { break };
+            owner = next;
+        }
+        drop(current);
+        self.release(usize::MAX);
+    }
+}
+
+impl Engine {
+    /// Frees all that is retired: no handle is left, so every version but the current one is out of reach.
+    fn reclaim_at_end(&self, workbench: &mut Workbench, current: &Version) {
+        let Some(mut chain) = try_lock(&self.chain) else {
+            return;
+        };
+        let mut outlet = Outlet {
+            workbench,
+            depot: &self.depot,
+            released: &self.released,
+            freed: &self.freed,
+        };
+        chain.reclaim(current, u64::MAX, &self.unowned, usize::MAX, &mut outlet);
+    }
+}
+
+/// Where the calling thread looks for a workbench first.
+fn seat() -> usize {
+    static SEATS: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        // [O15] Relaxed: only spreading matters.
+        static SEAT: usize = SEATS.fetch_add(1, Ordering::Relaxed);
+    }
+    SEAT.try_with(|seat| *seat).unwrap_or(0)
+}

@@ -1,0 +1,369 @@
+//! What can be refused, and what comes back with the refusal.
+
+use std::error::Error;
+use std::fmt;
+
+use crate::batch::Batch;
+use crate::reclaim::pool::NoMemory;
+use crate::registration::Registration;
+use crate::tree::Violation;
+
+/// Why the engine refused a change, before it is told to the caller in the terms of his call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Refusal {
+    Closed,
+    OutOfMemory,
+    RetiredLimit,
+}
+
+impl From<NoMemory> for Refusal {
+    fn from(NoMemory: NoMemory) -> Self {
+        Refusal::OutOfMemory
+    }
+}
+
+const CLOSED: &str = "the index is closed to new notifiers";
+const OUT_OF_MEMORY: &str = "no memory for the change; nothing was changed";
+const RETIRED_LIMIT: &str = "too much memory waits for a reader that is still pinned: let the guard go, \
+    or raise Config::retired_limit; nothing was changed";
+const FOREIGN_OPS: &str = "this Ops was registered with another index";
+const FOREIGN_REGISTRATION: &str = "this Registration belongs to another index";
+
+impl Refusal {
+    fn text(self) -> &'static str {
+        match self {
+            Refusal::Closed => CLOSED,
+            Refusal::OutOfMemory => OUT_OF_MEMORY,
+            Refusal::RetiredLimit => RETIRED_LIMIT,
+        }
+    }
+}
+
+/// A look-up named an owner of another index.
+///
+/// ```
+/// use notifier_index::{Interval, NotifierIndex};
+///
+/// let (ours, theirs) = (NotifierIndex::new(), NotifierIndex::new());
+/// let ops = theirs.register_ops::<u32>();
+/// let refused = ours.pin().find(&ops, Interval::point(1)).unwrap_err();
+/// assert_eq!(refused.to_string(), "this Ops was registered with another index");
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ForeignOps;
+
+impl fmt::Display for ForeignOps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(FOREIGN_OPS)
+    }
+}
+
+impl Error for ForeignOps {}
+
+/// A batch was given a registration of another index.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ForeignRegistration;
+
+impl fmt::Display for ForeignRegistration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(FOREIGN_REGISTRATION)
+    }
+}
+
+impl Error for ForeignRegistration {}
+
+/// An insertion was refused; the payload comes back, and nothing was changed.
+///
+/// ```
+/// use notifier_index::{InsertError, Interval, NotifierIndex};
+///
+/// let index = NotifierIndex::new();
+/// let ops = index.register_ops::<String>();
+/// index.close().unwrap();
+/// let refused = index.insert(&ops, Interval::point(1), "mine".to_string()).unwrap_err();
+/// assert!(matches!(refused, InsertError::Closed(_)));
+/// assert_eq!(refused.into_payload(), "mine");
+/// ```
+#[non_exhaustive]
+pub enum InsertError<N> {
+    /// The index was closed.
+    Closed(N),
+    /// The allocator had no memory.
+    OutOfMemory(N),
+    /// What is retired and cannot be freed yet exceeds [`Config::retired_limit`](crate::Config::retired_limit).
+    RetiredLimit(N),
+    /// The owner belongs to another index.
+    ForeignOps(N),
+}
+
+impl<N> InsertError<N> {
+    pub(crate) fn new(refusal: Refusal, payload: N) -> Self {
+        match refusal {
+            Refusal::Closed => InsertError::Closed(payload),
+            Refusal::OutOfMemory => InsertError::OutOfMemory(payload),
+            Refusal::RetiredLimit => InsertError::RetiredLimit(payload),
+        }
+    }
+
+    /// The payload that was not inserted.
+    pub fn into_payload(self) -> N {
+        match self {
+            InsertError::Closed(payload)
+            | InsertError::OutOfMemory(payload)
+            | InsertError::RetiredLimit(payload)
+            | InsertError::ForeignOps(payload) => payload,
+        }
+    }
+
+    fn text(&self) -> &'static str {
+        match self {
+            InsertError::Closed(_) => CLOSED,
+            InsertError::OutOfMemory(_) => OUT_OF_MEMORY,
+            InsertError::RetiredLimit(_) => RETIRED_LIMIT,
+            InsertError::ForeignOps(_) => FOREIGN_OPS,
+        }
+    }
+}
+
+impl<N> fmt::Display for InsertError<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+impl<N> fmt::Debug for InsertError<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "InsertError({})", self.text())
+    }
+}
+
+impl<N> Error for InsertError<N> {}
+
+/// An update was refused; the notifier keeps its bounds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum UpdateError {
+    /// The allocator had no memory.
+    OutOfMemory,
+    /// What is retired and cannot be freed yet exceeds [`Config::retired_limit`](crate::Config::retired_limit).
+    RetiredLimit,
+}
+
+impl From<Refusal> for UpdateError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::RetiredLimit => UpdateError::RetiredLimit,
+            Refusal::OutOfMemory | Refusal::Closed => UpdateError::OutOfMemory,
+        }
+    }
+}
+
+impl fmt::Display for UpdateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            UpdateError::OutOfMemory => OUT_OF_MEMORY,
+            UpdateError::RetiredLimit => RETIRED_LIMIT,
+        })
+    }
+}
+
+impl Error for UpdateError {}
+
+/// A removal was refused; the registration comes back and stands as before.
+#[non_exhaustive]
+pub enum RemoveError<N: Send + Sync + 'static> {
+    /// The allocator had no memory for the path to copy.
+    OutOfMemory(Registration<N>),
+    /// A batch was given a registration of another index.
+    ForeignRegistration(Registration<N>),
+}
+
+impl<N: Send + Sync + 'static> RemoveError<N> {
+    /// The registration that was not removed.
+    pub fn into_registration(self) -> Registration<N> {
+        match self {
+            RemoveError::OutOfMemory(registration) | RemoveError::ForeignRegistration(registration) => {
+                registration
+            }
+        }
+    }
+
+    fn text(&self) -> &'static str {
+        match self {
+            RemoveError::OutOfMemory(_) => OUT_OF_MEMORY,
+            RemoveError::ForeignRegistration(_) => FOREIGN_REGISTRATION,
+        }
+    }
+}
+
+impl<N: Send + Sync + 'static> fmt::Display for RemoveError<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+impl<N: Send + Sync + 'static> fmt::Debug for RemoveError<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RemoveError({})", self.text())
+    }
+}
+
+impl<N: Send + Sync + 'static> Error for RemoveError<N> {}
+
+/// The index could not be closed; it stays open.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CloseError;
+
+impl fmt::Display for CloseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(OUT_OF_MEMORY)
+    }
+}
+
+impl Error for CloseError {}
+
+/// Many notifiers were to be inserted and none was; all come back.
+#[non_exhaustive]
+pub struct InsertManyError<N> {
+    /// Why.
+    pub reason: BatchErrorKind,
+    /// What was to be inserted, in the order in which it was given.
+    pub items: Vec<(crate::Interval, N)>,
+}
+
+impl<N> fmt::Display for InsertManyError<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.reason.fmt(f)
+    }
+}
+
+impl<N> fmt::Debug for InsertManyError<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "InsertManyError({}, {} items)", self.reason, self.items.len())
+    }
+}
+
+impl<N> Error for InsertManyError<N> {}
+
+/// Why a batch was refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum BatchErrorKind {
+    /// The index is closed, and the batch inserts.
+    Closed,
+    /// The allocator had no memory.
+    OutOfMemory,
+    /// What is retired and cannot be freed yet exceeds [`Config::retired_limit`](crate::Config::retired_limit).
+    RetiredLimit,
+    /// The owner belongs to another index.
+    ForeignOps,
+}
+
+impl From<Refusal> for BatchErrorKind {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Closed => BatchErrorKind::Closed,
+            Refusal::OutOfMemory => BatchErrorKind::OutOfMemory,
+            Refusal::RetiredLimit => BatchErrorKind::RetiredLimit,
+        }
+    }
+}
+
+impl fmt::Display for BatchErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            BatchErrorKind::Closed => Refusal::Closed.text(),
+            BatchErrorKind::OutOfMemory => Refusal::OutOfMemory.text(),
+            BatchErrorKind::RetiredLimit => Refusal::RetiredLimit.text(),
+            BatchErrorKind::ForeignOps => FOREIGN_OPS,
+        })
+    }
+}
+
+/// A batch was refused as a whole; it comes back with all that is in it, and nothing was changed.
+pub struct BatchError<'a> {
+    pub(crate) kind: BatchErrorKind,
+    pub(crate) batch: Box<Batch<'a>>,
+}
+
+impl<'a> BatchError<'a> {
+    /// Why.
+    pub fn kind(&self) -> BatchErrorKind {
+        self.kind
+    }
+
+    /// The batch, to commit again or to take payloads and registrations back from.
+    pub fn into_batch(self) -> Batch<'a> {
+        *self.batch
+    }
+}
+
+impl fmt::Display for BatchError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.kind.fmt(f)
+    }
+}
+
+impl fmt::Debug for BatchError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BatchError({})", self.kind)
+    }
+}
+
+impl Error for BatchError<'_> {}
+
+/// A batched look-up was refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum FindManyError {
+    /// The owner belongs to another index.
+    ForeignOps,
+    /// There are not as many places for results as there are queries.
+    LengthMismatch,
+}
+
+impl From<ForeignOps> for FindManyError {
+    fn from(ForeignOps: ForeignOps) -> Self {
+        FindManyError::ForeignOps
+    }
+}
+
+impl fmt::Display for FindManyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            FindManyError::ForeignOps => FOREIGN_OPS,
+            FindManyError::LengthMismatch => "the slices of queries and of hits differ in length",
+        })
+    }
+}
+
+impl Error for FindManyError {}
+
+/// An invariant of a version does not hold: a defect of this crate, or memory overwritten by somebody else.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Corruption(Broken);
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Broken {
+    Tree(Violation),
+    Count,
+}
+
+impl Corruption {
+    pub(crate) const COUNT: Corruption = Corruption(Broken::Count);
+
+    pub(crate) fn of_tree(violation: Violation) -> Self {
+        Corruption(Broken::Tree(violation))
+    }
+}
+
+impl fmt::Display for Corruption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Broken::Tree(violation) => write!(f, "an invariant of a tree does not hold: {violation:?}"),
+            Broken::Count => f.write_str("the owners' notifiers do not add up to those of the version"),
+        }
+    }
+}
+
+impl Error for Corruption {}

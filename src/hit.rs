@@ -1,0 +1,246 @@
+//! Results of look-ups: references into one version, with the bounds that they have in it.
+//!
+//! \[W1] (`view.rs`): a hit lives no longer than its view, so its record and its version are there.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use crate::interval::Interval;
+use crate::ops::Ops;
+use crate::record::{self, Header, Record};
+use crate::registration::Held;
+use crate::tree::{Matching, Slot};
+use crate::version::Version;
+
+/// A notifier that was found, protected for `'v`.
+///
+/// A hit cannot outlive the guard that found it; [`hold`](Hit::hold) makes a handle that can:
+///
+/// ```compile_fail,E0597
+/// # use notifier_index::{Interval, NotifierIndex};
+/// # let index = NotifierIndex::new();
+/// # let ops = index.register_ops::<u32>();
+/// # let _registration = index.insert(&ops, Interval::point(1), 1).unwrap();
+/// let hit = {
+///     let guard = index.pin();
+///     guard.find(&ops, Interval::point(1)).unwrap().unwrap()
+/// };
+/// assert_eq!(*hit.payload(), 1);
+/// ```
+/// ```
+/// # use notifier_index::{Interval, NotifierIndex};
+/// # let index = NotifierIndex::new();
+/// # let ops = index.register_ops::<u32>();
+/// # let _registration = index.insert(&ops, Interval::point(1), 1).unwrap();
+/// let held = {
+///     let guard = index.pin();
+///     guard.find(&ops, Interval::point(1)).unwrap().unwrap().hold()
+/// };
+/// assert_eq!(*held.payload(), 1);
+/// ```
+pub struct Hit<'v, N> {
+    record: &'v Record<N>,
+    start: u64,
+    last: u64,
+    version: &'v Version,
+}
+
+impl<N> Clone for Hit<'_, N> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<N> Copy for Hit<'_, N> {}
+
+impl<'v, N: Send + Sync> Hit<'v, N> {
+    /// # Safety
+    /// [W1] The slot was found in the version. [H3] Its owner's payload type is `N`.
+    #[inline]
+    pub(crate) unsafe fn new(slot: Slot<'v>, version: &'v Version) -> Self {
+        // SAFETY: [W1] [H3], says the caller.
+        let record = unsafe { record::header_of(slot.entry).cast().as_ref() };
+        Hit {
+            record,
+            start: slot.start,
+            last: slot.last,
+            version,
+        }
+    }
+
+    pub(crate) fn record(&self) -> &'v Record<N> {
+        self.record
+    }
+
+    /// The bounds that the notifier has in the version that was searched.
+    pub fn interval(&self) -> Interval {
+        Interval::from_ordered(self.start, self.last)
+    }
+
+    /// The first address.
+    pub fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// The last address.
+    pub fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// The payload.
+    pub fn payload(&self) -> &'v N {
+        self.record.payload()
+    }
+
+    /// The version that was searched.
+    pub fn version(&self) -> u64 {
+        self.version.seq
+    }
+
+    /// Whether the notifier is still registered. Protected is not the same as registered.
+    pub fn is_live(&self) -> bool {
+        self.record.header().is_live()
+    }
+}
+
+impl<N: Send + Sync + 'static> Hit<'_, N> {
+    /// A counted handle that keeps the payload beyond the guard, reader or snapshot.
+    ///
+    /// Complexity: O(1), two shared counters.
+    pub fn hold(&self) -> Held<N> {
+        Held::new(self.record, self.interval(), self.version.share_engine())
+    }
+}
+
+impl<N: fmt::Debug> fmt::Debug for Hit<'_, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let interval = Interval::from_ordered(self.start, self.last);
+        write!(f, "Hit({interval}, {:?})", self.record.payload())
+    }
+}
+
+/// The hits of one owner, ascending. Made by [`View::find_all`](crate::View::find_all) and
+/// [`View::containing`](crate::View::containing).
+pub struct Hits<'v, N> {
+    slots: Matching<'v>,
+    version: &'v Version,
+    payload: PhantomData<&'v N>,
+}
+
+impl<'v, N> Hits<'v, N> {
+    /// # Safety
+    /// [W1] The slots are found in the version. [H3] Their owner's payload type is `N`.
+    pub(crate) unsafe fn new(slots: Matching<'v>, version: &'v Version) -> Self {
+        Hits {
+            slots,
+            version,
+            payload: PhantomData,
+        }
+    }
+}
+
+impl<'v, N: Send + Sync> Iterator for Hits<'v, N> {
+    type Item = Hit<'v, N>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Hit<'v, N>> {
+        let slot = self.slots.next()?;
+        // SAFETY: [W1] [H3], said the maker.
+        Some(unsafe { Hit::new(slot, self.version) })
+    }
+}
+
+/// A notifier of whichever owner.
+#[derive(Clone, Copy)]
+pub struct AnyHit<'v> {
+    slot: Slot<'v>,
+    version: &'v Version,
+}
+
+impl<'v> AnyHit<'v> {
+    pub(crate) fn header(&self) -> &'v Header {
+        // SAFETY: [W1] an entry of the version.
+        unsafe { record::header_of(self.slot.entry).as_ref() }
+    }
+
+    /// The bounds that the notifier has in the version that was searched.
+    pub fn interval(&self) -> Interval {
+        self.slot.interval()
+    }
+
+    /// The first address.
+    pub fn start(&self) -> u64 {
+        self.slot.start
+    }
+
+    /// The last address.
+    pub fn last(&self) -> u64 {
+        self.slot.last
+    }
+
+    /// The version that was searched.
+    pub fn version(&self) -> u64 {
+        self.version.seq
+    }
+
+    /// Whether the notifier is still registered.
+    pub fn is_live(&self) -> bool {
+        self.header().is_live()
+    }
+
+    /// The number of its owner, see [`Ops::number`].
+    pub fn owner(&self) -> u32 {
+        self.header().owner()
+    }
+
+    /// The hit with its payload, if it belongs to this owner.
+    pub fn downcast<N: Send + Sync>(&self, ops: &Ops<N>) -> Option<Hit<'v, N>> {
+        let owner = ops.owner_in(self.version.index).ok()?;
+        // SAFETY: [W1]; [H3] the same owner, hence the same payload type.
+        (owner == self.owner()).then(|| unsafe { Hit::new(self.slot, self.version) })
+    }
+}
+
+impl fmt::Debug for AnyHit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AnyHit({}, owner {})", self.interval(), self.owner())
+    }
+}
+
+/// The hits of all owners, owner by owner. Made by [`View::overlapping`](crate::View::overlapping) and
+/// [`View::iter`](crate::View::iter).
+pub struct AnyHits<'v> {
+    version: &'v Version,
+    interval: Interval,
+    slots: Option<Matching<'v>>,
+    next_owner: Option<u32>,
+}
+
+impl<'v> AnyHits<'v> {
+    pub(crate) fn new(version: &'v Version, interval: Interval) -> Self {
+        AnyHits {
+            version,
+            interval,
+            slots: None,
+            next_owner: Some(0),
+        }
+    }
+}
+
+impl<'v> Iterator for AnyHits<'v> {
+    type Item = AnyHit<'v>;
+
+    fn next(&mut self) -> Option<AnyHit<'v>> {
+        loop {
+            if let Some(slot) = self.slots.as_mut().and_then(Iterator::next) {
+                return Some(AnyHit {
+                    slot,
+                    version: self.version,
+                });
+            }
+            let (owner, tree) = self.version.next_tree(self.next_owner?)?;
+            self.next_owner = owner.checked_add(1);
+            self.slots = Some(tree.matching(self.interval.last(), self.interval.start()));
+        }
+    }
+}

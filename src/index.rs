@@ -1,0 +1,371 @@
+//! The index: what its users hold.
+
+use std::fmt;
+
+use crate::batch::{self, Batch};
+use crate::config::Config;
+use crate::draft::Draft;
+use crate::dump::Dump;
+use crate::engine::{Engine, Limit, Step};
+use crate::error::{BatchErrorKind, CloseError, InsertError, InsertManyError, Refusal};
+use crate::guard::Guard;
+use crate::interval::Interval;
+use crate::ops::Ops;
+use crate::publish::VersionHandle;
+use crate::reader::Reader;
+use crate::record::{self, NewRecord};
+use crate::registration::{Held, RawRegistration, Registration, remove_orphans};
+use crate::snapshot::Snapshot;
+use crate::stats::Stats;
+use crate::sync::Arc;
+use crate::tuning::RELEASE_BUDGET;
+use crate::view::View;
+
+/// A lock-free index of notifiers on address intervals.
+///
+/// ```
+/// use notifier_index::{Interval, NotifierIndex};
+///
+/// let index = NotifierIndex::new();
+/// let extents = index.register_ops::<&str>();
+/// let extent = index.insert(&extents, Interval::new(0x1000, 0x4fff)?, "heap").unwrap();
+///
+/// let guard = index.pin();
+/// let hit = guard.find(&extents, Interval::point(0x2345))?.unwrap();
+/// assert_eq!((hit.start(), *hit.payload()), (0x1000, "heap"));
+///
+/// extent.remove().unwrap();
+/// assert!(guard.find(&extents, Interval::point(0x2345))?.is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct NotifierIndex {
+    engine: Arc<Engine>,
+}
+
+/// What [`find_or_insert_with`](NotifierIndex::find_or_insert_with) came to.
+#[derive(Debug)]
+pub enum FoundOrInserted<N: Send + Sync + 'static> {
+    /// An overlapping notifier was there.
+    Found(Held<N>),
+    /// None was, and the new one is.
+    Inserted(Registration<N>),
+}
+
+impl NotifierIndex {
+    /// An empty index with the default configuration.
+    ///
+    /// # Panics
+    /// Never; where even the first 8 KiB are not to be had, the process ends as for any allocation of std.
+    pub fn new() -> Self {
+        Self::with_config(Config::new())
+    }
+
+    /// An empty index.
+    pub fn with_config(config: Config) -> Self {
+        match Engine::new(config.retired_limit_bytes()) {
+            Ok(engine) => NotifierIndex { engine },
+            Err(_) => std::alloc::handle_alloc_error(std::alloc::Layout::new::<Engine>()),
+        }
+    }
+
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// Registers an owner of notifiers with payload `N`.
+    ///
+    /// Complexity: O(1). An owner is a number and takes no memory until it has notifiers; numbers are not reused.
+    pub fn register_ops<N: Send + Sync + 'static>(&self) -> Ops<N> {
+        Ops::new(self.engine.id, self.engine.next_owner())
+    }
+
+    /// What every change that may run foreign code does first.
+    fn before_change(&self) {
+        self.engine.release(RELEASE_BUDGET);
+        remove_orphans(&self.engine);
+    }
+
+    /// Registers a notifier.
+    ///
+    /// Consistency: a look-up that starts after the return finds it.
+    ///
+    /// Complexity: O(log n) copied nodes. Drops some payloads of notifiers removed earlier.
+    ///
+    /// Blocking: never; lock-free.
+    ///
+    /// # Errors
+    /// [`InsertError`] with the payload; nothing was changed.
+    pub fn insert<N: Send + Sync + 'static>(
+        &self,
+        ops: &Ops<N>,
+        interval: Interval,
+        payload: N,
+    ) -> Result<Registration<N>, InsertError<N>> {
+        let Ok(owner) = ops.owner_in(self.engine.id) else {
+            return Err(InsertError::ForeignOps(payload));
+        };
+        self.before_change();
+        let record = NewRecord::allocate(owner, payload).map_err(InsertError::OutOfMemory)?;
+        let edit = |draft: &mut Draft<'_>| {
+            batch::insert(draft, interval, record.as_header())?;
+            Ok(Step::Publish(()))
+        };
+        match self.engine.change(Limit::Heeded, edit, |()| ()) {
+            Ok(changed) => Ok(self.registration(record, changed.version)),
+            Err(refusal) => Err(InsertError::new(refusal, record.into_payload())),
+        }
+    }
+
+    fn registration<N: Send + Sync + 'static>(&self, record: NewRecord<N>, version: u64) -> Registration<N> {
+        // SAFETY: [H1] just published, and this is its one registration; [H3] a record of `N`.
+        unsafe {
+            let raw = RawRegistration::new(record.into_erased(), Arc::clone(&self.engine));
+            Registration::from_raw(raw, version)
+        }
+    }
+
+    /// Registers many notifiers of one owner as one version, in any order.
+    ///
+    /// Complexity: O(k log k) for k items if the owner has none yet, with full nodes; O(k log n) otherwise.
+    ///
+    /// # Errors
+    /// [`InsertManyError`] with all items; nothing was changed.
+    pub fn insert_many<N: Send + Sync + 'static>(
+        &self,
+        ops: &Ops<N>,
+        items: Vec<(Interval, N)>,
+    ) -> Result<Vec<Registration<N>>, InsertManyError<N>> {
+        let Ok(owner) = ops.owner_in(self.engine.id) else {
+            return Err(InsertManyError {
+                reason: BatchErrorKind::ForeignOps,
+                items,
+            });
+        };
+        self.before_change();
+        let (intervals, records) = allocate_all(owner, items)?;
+        let mut sorted: Vec<_> = intervals
+            .iter()
+            .zip(&records)
+            .map(|(interval, record)| (*interval, record.as_header()))
+            .collect();
+        let given = sorted.clone();
+        sorted.sort_by_key(|(interval, _)| interval.start());
+        let edit = |draft: &mut Draft<'_>| match draft.tree(owner).len() {
+            0 => build(draft, owner, &sorted),
+            _ => given
+                .iter()
+                .try_for_each(|(interval, record)| batch::insert(draft, *interval, *record)),
+        };
+        match self
+            .engine
+            .change(Limit::Heeded, |draft| edit(draft).map(Step::Publish), |()| ())
+        {
+            Ok(changed) => Ok(records
+                .into_iter()
+                .map(|record| self.registration(record, changed.version))
+                .collect()),
+            Err(refusal) => {
+                let payloads = records.into_iter().map(NewRecord::into_payload);
+                Err(InsertManyError {
+                    reason: refusal.into(),
+                    items: intervals.into_iter().zip(payloads).collect(),
+                })
+            }
+        }
+    }
+
+    /// Finds the overlapping notifier with the lowest start, or registers a new one, in one atomic step.
+    ///
+    /// ```
+    /// use notifier_index::{FoundOrInserted, Interval, NotifierIndex};
+    ///
+    /// let index = NotifierIndex::new();
+    /// let ops = index.register_ops::<u32>();
+    /// let window = Interval::new(0, 9).unwrap();
+    /// let FoundOrInserted::Inserted(_first) = index.find_or_insert_with(&ops, window, || 1).unwrap() else { panic!() };
+    /// let FoundOrInserted::Found(found) = index.find_or_insert_with(&ops, window, || 2).unwrap() else { panic!() };
+    /// assert_eq!(*found, 1);
+    /// ```
+    ///
+    /// Consistency: of several at once over one window exactly one inserts. `make` is called at most once, under no
+    /// lock; where another thread was first after all, what it made is dropped.
+    ///
+    /// # Errors
+    /// [`InsertError`] with what `make` made, if it was called; nothing was changed.
+    pub fn find_or_insert_with<N: Send + Sync + 'static>(
+        &self,
+        ops: &Ops<N>,
+        interval: Interval,
+        make: impl FnOnce() -> N,
+    ) -> Result<FoundOrInserted<N>, InsertError<Option<N>>> {
+        let Ok(owner) = ops.owner_in(self.engine.id) else {
+            return Err(InsertError::ForeignOps(None));
+        };
+        if let Ok(Some(hit)) = self.pin().find(ops, interval) {
+            return Ok(FoundOrInserted::Found(hit.hold()));
+        }
+        self.before_change();
+        let record =
+            NewRecord::allocate(owner, make()).map_err(|made| InsertError::OutOfMemory(Some(made)))?;
+        let edit = |draft: &mut Draft<'_>| {
+            let version = View::new(draft.version());
+            if let Ok(Some(hit)) = version.find(ops, interval) {
+                return Ok(Step::Keep(Some(Held::of_hit(&hit, &self.engine))));
+            }
+            batch::insert(draft, interval, record.as_header())?;
+            Ok(Step::Publish(None))
+        };
+        match self.engine.change(Limit::Heeded, edit, |_| ()) {
+            Ok(changed) => Ok(match changed.result {
+                Some(held) => FoundOrInserted::Found(held),
+                None => FoundOrInserted::Inserted(self.registration(record, changed.version)),
+            }),
+            Err(refusal) => Err(InsertError::new(refusal, Some(record.into_payload()))),
+        }
+    }
+
+    /// Begins a batch of changes.
+    pub fn batch(&self) -> Batch<'_> {
+        Batch::new(self)
+    }
+
+    /// Pins the calling thread for some look-ups.
+    ///
+    /// Complexity: O(1), some nanoseconds; one call in many does a bounded piece of the collector's work.
+    #[inline]
+    pub fn pin(&self) -> Guard<'_> {
+        Guard::new(self)
+    }
+
+    /// A handle for many look-ups on one thread.
+    pub fn reader(&self) -> Reader {
+        Reader::new(&self.engine)
+    }
+
+    /// The current version, owned.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::new(self.engine.cell.load(), Arc::clone(&self.engine))
+    }
+
+    /// The number of the current version. It rises by one with each publication.
+    ///
+    /// Consistency: linearizable with all look-ups, without a pin.
+    pub fn version(&self) -> u64 {
+        self.engine.cell.borrow().seq
+    }
+
+    /// The number of notifiers of all owners.
+    pub fn len(&self) -> usize {
+        self.engine.cell.borrow().len as usize
+    }
+
+    /// Whether no owner has a notifier.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Frees all that can be freed now, drops the payloads that nobody can reach, and gives unused memory back to the
+    /// allocator.
+    ///
+    /// Blocking: never; what a pinned guard or an owned version still needs, stays.
+    ///
+    /// # Panics
+    /// Where a payload's destructor does; the others are dropped all the same.
+    pub fn maintain(&self) {
+        remove_orphans(&self.engine);
+        self.engine.maintain();
+    }
+
+    /// Closes the index to new notifiers; what is registered stays, and can be found and removed.
+    ///
+    /// # Errors
+    /// [`CloseError`] if there was no memory for it.
+    pub fn close(&self) -> Result<u64, CloseError> {
+        let edit = |draft: &mut Draft<'_>| {
+            if draft.is_closed() {
+                return Ok(Step::Keep(()));
+            }
+            draft.close();
+            Ok(Step::Publish(()))
+        };
+        match self.engine.change(Limit::Exceeded, edit, |()| ()) {
+            Ok(changed) => Ok(changed.version),
+            Err(_) => Err(CloseError),
+        }
+    }
+
+    /// Counters of the index as it is now.
+    pub fn stats(&self) -> Stats {
+        Stats::of(&self.engine)
+    }
+
+    /// A listing of all notifiers, in the manner of a maps file: one a line, addresses in hexadecimal.
+    ///
+    /// ```
+    /// # use notifier_index::{Interval, NotifierIndex};
+    /// let index = NotifierIndex::new();
+    /// let ops = index.register_ops::<u32>();
+    /// let _registration = index.insert(&ops, Interval::new(0x1000, 0x1fff).unwrap(), 1).unwrap();
+    /// assert!(index.dump().to_string().contains("0000000000001000-0000000000001fff 0 u32"));
+    /// ```
+    pub fn dump(&self) -> Dump {
+        Dump::new(self.snapshot())
+    }
+}
+
+type Allocated<N> = (Vec<Interval>, Vec<NewRecord<N>>);
+
+fn allocate_all<N>(owner: u32, items: Vec<(Interval, N)>) -> Result<Allocated<N>, InsertManyError<N>> {
+    let (mut intervals, mut records) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
+    let mut items = items.into_iter();
+    for (interval, payload) in items.by_ref() {
+        match NewRecord::allocate(owner, payload) {
+            Ok(record) => {
+                intervals.push(interval);
+                records.push(record);
+            }
+            Err(payload) => {
+                let payloads = records.into_iter().map(NewRecord::into_payload);
+                let mut back: Vec<_> = intervals.into_iter().zip(payloads).collect();
+                back.push((interval, payload));
+                back.extend(items);
+                return Err(InsertManyError {
+                    reason: BatchErrorKind::OutOfMemory,
+                    items: back,
+                });
+            }
+        }
+    }
+    Ok((intervals, records))
+}
+
+fn build(
+    draft: &mut Draft<'_>,
+    owner: u32,
+    sorted: &[(Interval, std::ptr::NonNull<record::Header>)],
+) -> Result<(), Refusal> {
+    if draft.is_closed() {
+        return Err(Refusal::Closed);
+    }
+    draft.reserve_build(owner, sorted.len())?;
+    // SAFETY: [N3] not published yet, so private to the caller, who waits for this change.
+    unsafe { draft.build(owner, sorted) };
+    Ok(())
+}
+
+impl Default for NotifierIndex {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for NotifierIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let version: VersionHandle = self.engine.cell.load();
+        write!(
+            f,
+            "NotifierIndex(version {}, {} notifiers)",
+            version.seq, version.len
+        )
+    }
+}

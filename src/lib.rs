@@ -1,0 +1,84 @@
+//! A lock-free index of notifiers on address intervals: the user-space counterpart of Linux's
+//! `mmu_interval_notifier`, with a `find` whose result cannot go away while it is held.
+//!
+//! ```
+//! use notifier_index::{Interval, NotifierIndex};
+//!
+//! let index = NotifierIndex::new();
+//! let extents = index.register_ops::<&str>();
+//! let heap = index.insert(&extents, Interval::new(0x1000, 0x4fff)?, "heap").unwrap();
+//! let guard = index.pin();
+//! let hit = guard.find(&extents, Interval::point(0x2345))?.expect("covered");
+//! assert_eq!((hit.start(), *hit.payload()), (0x1000, "heap"));
+//! heap.remove().unwrap();
+//! assert!(guard.find(&extents, Interval::point(0x2345))?.is_none() && !hit.is_live());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Three ways of reading
+//! | | for | costs |
+//! |---|---|---|
+//! | [`Guard`] | some look-ups in a row | an epoch pin |
+//! | [`Reader`] | many look-ups on one thread | one load and one compare |
+//! | [`Snapshot`] | long scans, other threads | two counters |
+//!
+//! All three look through a [`View`] of one immutable version. They agree: a change takes effect at one instant, and a
+//! look-up that starts after the change returned sees it, whichever way it goes.
+
+#![deny(unsafe_code)]
+
+#[allow(unsafe_code)]
+mod batch;
+mod config;
+#[allow(unsafe_code)]
+mod draft;
+mod dump;
+#[allow(unsafe_code)]
+mod engine;
+mod error;
+#[allow(unsafe_code)]
+mod guard;
+#[allow(unsafe_code)]
+mod hit;
+#[allow(unsafe_code)]
+mod index;
+mod interval;
+mod ops;
+#[allow(unsafe_code)]
+mod publish;
+mod reader;
+#[allow(unsafe_code)]
+mod reclaim;
+#[allow(unsafe_code)]
+mod record;
+#[allow(unsafe_code)]
+mod registration;
+#[allow(unsafe_code)]
+mod roots;
+mod snapshot;
+mod stats;
+mod sync;
+mod tree;
+mod tuning;
+#[allow(unsafe_code)]
+mod version;
+#[allow(unsafe_code)]
+mod view;
+
+pub use batch::{Batch, Committed, InsertKey, RemoveKey};
+pub use config::Config;
+pub use dump::Dump;
+pub use error::{
+    BatchError, BatchErrorKind, CloseError, Corruption, FindManyError, ForeignOps, ForeignRegistration,
+    InsertError, InsertManyError, RemoveError, UpdateError,
+};
+pub use guard::Guard;
+pub use hit::{AnyHit, AnyHits, Hit, Hits};
+pub use index::{FoundOrInserted, NotifierIndex};
+pub use interval::{Interval, IntervalError};
+pub use ops::Ops;
+pub use reader::Reader;
+pub use registration::{Held, Registration, Removal};
+pub use snapshot::Snapshot;
+pub use stats::Stats;
+pub use view::View;

@@ -1,0 +1,188 @@
+//! The cell: which version is the current one, and how all three ways of reading agree on it.
+//!
+//! Two words name the current version. `owner` (an `ArcSwap`) owns it and is what writers compare and swap;
+//! `mirror` is a plain pointer that a pinned reader loads in one instruction. They cannot move at the same
+//! instant, so one of them has to be the truth: **the mirror is**. A change takes effect when the mirror
+//! moves to its version.
+//!
+//! ```text
+//!   owner :  5 ──────> 6 ────────────> 7             compare-and-swap by the writer
+//!   mirror:  5 ───────────> 6 ────────────> 7        compare-and-swap by the writer, or by anyone who helps
+//!                           ^ takes effect  ^
+//! ```
+//!
+//! - **\[M1]** *The mirror is the owner's version or its base.* A writer helps the mirror to its base before it
+//!   swaps the owner away from it.
+//! - **\[M2]** *Nobody uses a version from the owner before the mirror has reached it.* Whoever takes one first
+//!   helps: one compare-and-swap from `version.base` to `version`. By \[M1] that either succeeds or the
+//!   mirror is there or further already. No loop, no pin, no allocation.
+//! - **\[M3]** *That compare-and-swap cannot be fooled by a reused address.* The helper owns `version`, and
+//!   the record of its base stays allocated as long as it is owned (\[V3]), so while the mirror holds that
+//!   address it is the base.
+//! - **\[M4]** *A reader compares the mirror with the version it owns*, whose address cannot be reused meanwhile:
+//!   equal means current. So one load validates a cached version, and `Guard`, `Reader` and `Snapshot` all
+//!   linearize at the mirror.
+//!
+//! `arc_swap::Cache` would compare with the owner instead and then need a second look at the mirror.
+
+use std::ptr::NonNull;
+
+use arc_swap::{ArcSwapAny, DefaultStrategy, Guard, RefCnt};
+
+use crate::sync::{AtomicPtr, Ordering, Padded};
+use crate::version::Version;
+
+/// Owning one count of a version.
+pub(crate) struct VersionHandle(NonNull<Version>);
+
+// SAFETY: [V1] a version is shared by threads from its publication on; the count is atomic.
+unsafe impl Send for VersionHandle {}
+// SAFETY: as above.
+unsafe impl Sync for VersionHandle {}
+
+impl VersionHandle {
+    /// # Safety
+    /// One count of the version is given to the handle.
+    pub(crate) unsafe fn from_count(version: NonNull<Version>) -> Self {
+        VersionHandle(version)
+    }
+
+    /// Another handle, unless nobody owns the version any more.
+    pub(crate) fn try_from_protected(version: &Version) -> Option<Self> {
+        version
+            .try_acquire()
+            .then(|| VersionHandle(NonNull::from(version)))
+    }
+
+    pub(crate) fn as_ptr(&self) -> *const Version {
+        self.0.as_ptr()
+    }
+}
+
+impl std::ops::Deref for VersionHandle {
+    type Target = Version;
+
+    #[inline]
+    fn deref(&self) -> &Version {
+        // SAFETY: [V1] owned.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Clone for VersionHandle {
+    fn clone(&self) -> Self {
+        self.acquire();
+        VersionHandle(self.0)
+    }
+}
+
+impl Drop for VersionHandle {
+    fn drop(&mut self) {
+        // SAFETY: [V1] owned until `let_go` returns. After that the engine is used only if the version was
+        // parked, which keeps its record until it is popped; [V5] the engine is there.
+        unsafe {
+            let version = self.0.as_ptr().cast_const();
+            if (*version).let_go() {
+                (*version).engine().report_unowned(version);
+            }
+        }
+    }
+}
+
+// SAFETY: `into_ptr` and `from_ptr` carry one count each way, `as_ptr` and clones of the handle name the same
+// version, and an owned version neither moves nor goes away ([V1]).
+unsafe impl RefCnt for VersionHandle {
+    type Base = Version;
+
+    fn into_ptr(me: Self) -> *mut Version {
+        std::mem::ManuallyDrop::new(me).0.as_ptr()
+    }
+
+    fn as_ptr(me: &Self) -> *mut Version {
+        me.0.as_ptr()
+    }
+
+    unsafe fn from_ptr(version: *const Version) -> Self {
+        // SAFETY: [V1] the pointer came from `into_ptr`, so it is not null.
+        VersionHandle(unsafe { NonNull::new_unchecked(version.cast_mut()) })
+    }
+}
+
+/// A version that a writer has borrowed from the cell: as good as owned, and cheaper to take.
+pub(crate) type Base = Guard<VersionHandle, DefaultStrategy>;
+
+/// The current version of an index.
+pub(crate) struct VersionCell {
+    owner: Padded<ArcSwapAny<VersionHandle>>,
+    mirror: Padded<AtomicPtr<Version>>,
+}
+
+impl VersionCell {
+    pub(crate) fn new(first: VersionHandle) -> Self {
+        let mirror = Padded(AtomicPtr::new(first.0.as_ptr()));
+        VersionCell {
+            owner: Padded(ArcSwapAny::new(first)),
+            mirror,
+        }
+    }
+
+    /// The current version, owned.
+    pub(crate) fn load(&self) -> VersionHandle {
+        let version = self.owner.0.load_full();
+        self.help(&version);
+        version
+    }
+
+    /// The current version, borrowed.
+    pub(crate) fn borrow(&self) -> Base {
+        let version = self.owner.0.load();
+        self.help(&version);
+        version
+    }
+
+    /// Whether `version` is the current one.
+    #[inline]
+    pub(crate) fn is_current(&self, version: &VersionHandle) -> bool {
+        // [O2] Acquire, partner of the Release in `help`: if it is not, the newer one's contents.
+        self.mirror.0.load(Ordering::Acquire).cast_const() == version.as_ptr()
+    }
+
+    /// The current version, for a reader under a pin.
+    ///
+    /// # Safety
+    /// The calling thread is pinned, and stays so for as long as the reference is used.
+    #[inline]
+    pub(crate) unsafe fn mirrored<'p>(&self) -> &'p Version {
+        // [O1] Acquire, partner of the Release in `help`: the contents of the version.
+        let version = self.mirror.0.load(Ordering::Acquire);
+        // SAFETY: [V1] loaded from the mirror under a pin; the mirror is never null.
+        unsafe { &*version }
+    }
+
+    /// Makes `next` the current version if `base`, its base, still is. True if so; then it has taken effect.
+    pub(crate) fn publish(&self, base: &Base, next: &VersionHandle) -> bool {
+        let before = self.owner.0.compare_and_swap(base, next.clone());
+        let won = RefCnt::as_ptr(&*before) == RefCnt::as_ptr(&**base);
+        if won {
+            self.help(next);
+        }
+        won
+    }
+
+    /// Moves the mirror from the version's base to the version, if it has not got there ([M2]).
+    #[inline]
+    fn help(&self, version: &VersionHandle) {
+        let version_ptr = version.0.as_ptr();
+        // [O3] Acquire: whoever finds the mirror moved has all that its mover published.
+        if self.mirror.0.load(Ordering::Acquire) != version_ptr {
+            // [O3] AcqRel, partners [O1] and [O2]: publishes the version's contents. A failure means that
+            // the mirror is past the base already, and is an Acquire for the same reason as above.
+            let _ = self.mirror.0.compare_exchange(
+                version.base().cast_mut(),
+                version_ptr,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            );
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! The record of one notifier: what the tree's entries point to.
+//!
+//! ```text
+//!   Record<N>: [ serial | references | state | owner | location | link | kind ] [ payload: N ]
+//! ```
+//!
+//! The bounds of a notifier stand in the tree, never here, because they differ from version to version. What
+//! stands here is `location`, a *hint* at the start under which the current version holds it: a change
+//! looks there first, verifies it by the serial, and scans when another thread's change has outrun the
+//! hint. So a stale hint costs time and nothing else.
+//!
+//! Invariants:
+//! - **\[N1]** A record counts one reference for the tree (all versions together) and one for each `Held`. The
+//!   tree's is given up once, by the reclaimer, when no version that holds the record can be reached.
+//! - **\[N2]** Whoever takes the count to zero pushes the record on the list of releases, or is about to drop
+//!   it himself; nothing can reach it then.
+//! - **\[N3]** `kind` and `owner` are written before the record can be reached; `serial` too, by the writer that
+//!   publishes it.
+//! - **\[N4]** A header with the kind of `N` is the head of a `Record<N>` that was allocated with its layout.
+
+use std::alloc::{Layout, alloc, dealloc};
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::ptr::{self, NonNull};
+
+use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use crate::tree::{EntryHeader, EntryPtr};
+
+const LIVE: u32 = 1;
+const REMOVED: u32 = 0;
+
+/// What a record needs to know of its payload's type once that is erased.
+pub(crate) struct Kind {
+    /// Drops the payload and frees the record.
+    release: unsafe fn(NonNull<Header>),
+    type_name: fn() -> &'static str,
+    /// Bytes of the whole record.
+    pub(crate) record_bytes: usize,
+}
+
+impl Kind {
+    pub(crate) fn type_name(&self) -> &'static str {
+        (self.type_name)()
+    }
+}
+
+struct KindOf<N>(PhantomData<N>);
+
+impl<N> KindOf<N> {
+    const KIND: Kind = Kind {
+        release: release::<N>,
+        type_name: std::any::type_name::<N>,
+        record_bytes: size_of::<Record<N>>(),
+    };
+}
+
+/// # Safety
+/// [N2] [N4]: the record is a `Record<N>` that nothing can reach any more.
+unsafe fn release<N>(header: NonNull<Header>) {
+    let record = header.cast::<Record<N>>();
+    let guard = FreeOnDrop(record);
+    // SAFETY: [N2] nobody else has it, and this is the only drop of the payload.
+    unsafe { ptr::drop_in_place(&raw mut (*guard.0.as_ptr()).payload) };
+}
+
+/// Frees the record also when the payload's destructor panics.
+struct FreeOnDrop<N>(NonNull<Record<N>>);
+
+impl<N> Drop for FreeOnDrop<N> {
+    fn drop(&mut self) {
+        // SAFETY: [N4] allocated with this layout.
+        unsafe { dealloc(self.0.as_ptr().cast(), Layout::new::<Record<N>>()) };
+    }
+}
+
+/// The part of a record that does not depend on the payload's type.
+#[repr(C)]
+pub(crate) struct Header {
+    entry: EntryHeader,
+    references: AtomicUsize,
+    state: AtomicU32,
+    owner: u32,
+    location: AtomicU64,
+    link: AtomicPtr<Header>,
+    kind: &'static Kind,
+}
+
+/// A notifier's header and its payload.
+#[repr(C)]
+pub(crate) struct Record<N> {
+    header: Header,
+    payload: N,
+}
+
+// SAFETY: [N3] the serial, the one plain cell of a header, is written only while the record is private; all else is
+// atomic or the payload.
+unsafe impl<N: Send + Sync> Sync for Record<N> {}
+
+impl<N> Record<N> {
+    pub(crate) fn payload(&self) -> &N {
+        &self.payload
+    }
+
+    pub(crate) fn header(&self) -> &Header {
+        &self.header
+    }
+}
+
+impl Header {
+    pub(crate) fn serial(&self) -> u64 {
+        self.entry.serial.get()
+    }
+
+    pub(crate) fn owner(&self) -> u32 {
+        self.owner
+    }
+
+    pub(crate) fn kind(&self) -> &'static Kind {
+        self.kind
+    }
+
+    pub(crate) fn is_live(&self) -> bool {
+        // [O10] Acquire, partner of the Release in `mark_removed`: whoever sees "removed" also sees the
+        // version without it.
+        self.state.load(Ordering::Acquire) == LIVE
+    }
+
+    pub(crate) fn mark_removed(&self) {
+        // [O10] Release, partner of the Acquire in `is_live`.
+        self.state.store(REMOVED, Ordering::Release);
+    }
+
+    /// Where the current version probably has it.
+    pub(crate) fn location(&self) -> u64 {
+        // [O11] Relaxed: a hint, verified by look-up.
+        self.location.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_location(&self, start: u64) {
+        // [O11] Relaxed: a hint, verified by look-up.
+        self.location.store(start, Ordering::Relaxed);
+    }
+
+    /// The link of the list that a removed record is in, whatever that list packs into it.
+    ///
+    /// # Safety
+    /// The record is allocated and the list is the caller's.
+    pub(crate) unsafe fn list_link(record: NonNull<Header>) -> *mut () {
+        // SAFETY: allocated, says the caller. [O13] Relaxed: lists have one owner.
+        unsafe { record.as_ref() }.link.load(Ordering::Relaxed).cast()
+    }
+
+    /// # Safety
+    /// As for `list_link`.
+    pub(crate) unsafe fn set_list_link(record: NonNull<Header>, link: *mut ()) {
+        // SAFETY: allocated, says the caller. [O13] Relaxed: lists have one owner.
+        unsafe { record.as_ref() }
+            .link
+            .store(link.cast(), Ordering::Relaxed);
+    }
+
+    /// One more reference. The caller has one, or is protected by a version that holds the record.
+    pub(crate) fn acquire(&self) {
+        // [O12] Relaxed: a new reference is made from one that exists ([N1]).
+        self.references.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One reference less; true if it was the last, and the caller now has the record alone ([N2]).
+    pub(crate) fn let_go(&self) -> bool {
+        // [O12] AcqRel: all uses through other references happen before the release of the record.
+        self.references.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+}
+
+/// The tree's pointer to a record.
+pub(crate) fn entry_of(header: NonNull<Header>) -> EntryPtr {
+    EntryPtr(header.cast())
+}
+
+/// The record that an entry of one of our trees points to.
+pub(crate) fn header_of(entry: EntryPtr) -> NonNull<Header> {
+    entry.0.cast()
+}
+
+/// A record that no version holds yet; dropping it drops the payload.
+pub(crate) struct NewRecord<N>(NonNull<Record<N>>);
+
+impl<N> NewRecord<N> {
+    /// Allocates a record, or gives the payload back if there is no memory.
+    pub(crate) fn allocate(owner: u32, payload: N) -> Result<Self, N> {
+        // SAFETY: a record is never of size zero.
+        let memory = unsafe { alloc(Layout::new::<Record<N>>()) }.cast::<Record<N>>();
+        let Some(record) = NonNull::new(memory) else {
+            return Err(payload);
+        };
+        let header = Header {
+            entry: EntryHeader { serial: Cell::new(0) },
+            references: AtomicUsize::new(1),
+            state: AtomicU32::new(LIVE),
+            owner,
+            location: AtomicU64::new(0),
+            link: AtomicPtr::new(ptr::null_mut()),
+            kind: const { &KindOf::<N>::KIND },
+        };
+        // SAFETY: fresh memory of the record's own layout.
+        unsafe { record.write(Record { header, payload }) };
+        Ok(NewRecord(record))
+    }
+
+    pub(crate) fn as_header(&self) -> NonNull<Header> {
+        self.0.cast()
+    }
+
+    /// Gives the record away: to the tree that was published with it, or to a handle that forgets its type.
+    pub(crate) fn into_erased(self) -> NonNull<Header> {
+        std::mem::ManuallyDrop::new(self).0.cast()
+    }
+
+    /// # Safety
+    /// [N4] The record came from `into_erased` of the same type, and was not published.
+    pub(crate) unsafe fn from_erased(record: NonNull<Header>) -> Self {
+        NewRecord(record.cast())
+    }
+
+    /// Takes the payload back out.
+    pub(crate) fn into_payload(self) -> N {
+        let record = std::mem::ManuallyDrop::new(self);
+        let _free = FreeOnDrop(record.0);
+        // SAFETY: [N2] never published, so nobody else has it; the memory is freed without dropping it.
+        unsafe { ptr::read(&raw const (*record.0.as_ptr()).payload) }
+    }
+}
+
+impl<N> Drop for NewRecord<N> {
+    fn drop(&mut self) {
+        // SAFETY: [N2] [N4] never published, so nobody else has it.
+        unsafe { release::<N>(self.0.cast()) };
+    }
+}
+
+/// Writes the insertion number and the first location into a record that nobody else can reach.
+///
+/// # Safety
+/// The record is not in any published version.
+pub(crate) unsafe fn stamp(header: NonNull<Header>, serial: u64, start: u64) {
+    // SAFETY: [N3] still private to the writer.
+    let header = unsafe { header.as_ref() };
+    header.entry.serial.set(serial);
+    header.set_location(start);
+}
+
+/// Drops the payload of a record and frees it.
+///
+/// # Safety
+/// [N2]: its count has reached zero and nobody else will release it.
+pub(crate) unsafe fn release_erased(header: NonNull<Header>) {
+    // SAFETY: [N4] the kind is that of the record's own payload.
+    unsafe { (header.as_ref().kind.release)(header) };
+}
+
+/// A list of records that many push to and one at a time empties.
+#[derive(Default)]
+pub(crate) struct RecordStack(AtomicPtr<Header>);
+
+impl RecordStack {
+    pub(crate) fn is_empty(&self) -> bool {
+        // [O13] Relaxed: a look that saves the swap.
+        self.0.load(Ordering::Relaxed).is_null()
+    }
+
+    /// # Safety
+    /// The record is in no other list, and stays allocated until it is popped.
+    pub(crate) unsafe fn push(&self, record: NonNull<Header>) {
+        let mut head = self.0.load(Ordering::Relaxed);
+        loop {
+            // SAFETY: allocated, says the caller.
+            unsafe { record.as_ref() }.link.store(head, Ordering::Relaxed);
+            // [O13] Release, partner of the Acquire in `take_all`: the link, and all that was done with
+            // the record.
+            match self
+                .0
+                .compare_exchange_weak(head, record.as_ptr(), Ordering::Release, Ordering::Relaxed)
+            {
+                Ok(_) => return,
+                Err(now) => head = now,
+            }
+        }
+    }
+
+    pub(crate) fn take_all(&self) -> RecordList {
+        // [O13] Acquire, partner of the Release in `push`.
+        RecordList(self.0.swap(ptr::null_mut(), Ordering::Acquire))
+    }
+}
+
+/// A list of records with one owner.
+pub(crate) struct RecordList(*mut Header);
+
+// SAFETY: the records in it belong to the list alone; they are `Send` because payloads are.
+unsafe impl Send for RecordList {}
+
+impl RecordList {
+    pub(crate) const EMPTY: RecordList = RecordList(ptr::null_mut());
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_null()
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<NonNull<Header>> {
+        let record = NonNull::new(self.0)?;
+        // SAFETY: records in a list stay allocated until they are popped.
+        self.0 = unsafe { record.as_ref() }.link.load(Ordering::Relaxed);
+        Some(record)
+    }
+}

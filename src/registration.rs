@@ -1,0 +1,413 @@
+//! The handles of a notifier: the unique one that stands for it, and counted ones that outlive it.
+//!
+//! Invariants:
+//! - **\[H1]** As long as a registration exists, its notifier is in the current version: only its own removal takes it
+//!   out. So its record is allocated.
+//! - **\[H2]** A `Held` counts one reference of the record, and the engine outlives it.
+//! - **\[H3]** Records of one owner have the payload type of its `Ops`, and a registration has that of its record.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::ptr::NonNull;
+
+use crate::draft::Draft;
+use crate::engine::{Engine, Limit, Step};
+use crate::error::{Refusal, RemoveError, UpdateError};
+use crate::hit::Hit;
+use crate::interval::Interval;
+use crate::record::{self, Header, Record};
+use crate::sync::Arc;
+use crate::tuning::{LOCATE_ATTEMPTS, RELEASE_BUDGET};
+use crate::version::Version;
+
+/// Looks for a record where its location says, and where it really is if that has been outrun.
+#[derive(Default)]
+pub(crate) struct Locator {
+    attempts: u32,
+}
+
+/// What became of an attempt.
+pub(crate) enum Located {
+    /// The change was made.
+    Done,
+    /// Another thread is moving it; a newer base will tell where to.
+    Outrun,
+    /// It is not there.
+    Absent,
+}
+
+impl Locator {
+    /// Lets `act` try the start at which the record stands.
+    pub(crate) fn act(
+        &mut self,
+        draft: &mut Draft<'_>,
+        record: &Header,
+        act: impl Fn(&mut Draft<'_>, u64) -> bool,
+    ) -> Located {
+        if act(draft, record.location()) {
+            return Located::Done;
+        }
+        self.attempts += 1;
+        if self.attempts < LOCATE_ATTEMPTS {
+            std::hint::spin_loop();
+            return Located::Outrun;
+        }
+        let found = scan(draft.tree(record.owner()), record);
+        match found.is_some_and(|interval| act(draft, interval.start())) {
+            true => Located::Done,
+            false => Located::Absent,
+        }
+    }
+}
+
+fn scan(tree: crate::tree::TreeRef<'_>, record: &Header) -> Option<Interval> {
+    let is_it = |slot: &crate::tree::Slot<'_>| record::header_of(slot.entry) == NonNull::from(record);
+    tree.matching(u64::MAX, 0)
+        .find(is_it)
+        .map(crate::tree::Slot::interval)
+}
+
+/// The bounds of a record in one version.
+fn bounds_in(version: &Version, record: &Header) -> Option<Interval> {
+    let tree = version.tree(record.owner());
+    tree.locate(record.location(), record.serial())
+        .map(crate::tree::Slot::interval)
+}
+
+/// A registration without its payload's type. Dropping it removes the notifier.
+pub(crate) struct RawRegistration {
+    record: NonNull<Header>,
+    engine: Arc<Engine>,
+}
+
+// SAFETY: payloads are `Send + Sync`, by the bound on `register_ops`; the header is atomic or immutable.
+unsafe impl Send for RawRegistration {}
+// SAFETY: as above.
+unsafe impl Sync for RawRegistration {}
+
+impl RawRegistration {
+    /// # Safety
+    /// [H1] The record has just been published, and this is the one registration made for it.
+    pub(crate) unsafe fn new(record: NonNull<Header>, engine: Arc<Engine>) -> Self {
+        RawRegistration { record, engine }
+    }
+
+    pub(crate) fn header(&self) -> &Header {
+        // SAFETY: [H1]
+        unsafe { self.record.as_ref() }
+    }
+
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// Removes the notifier; on success the registration may only be forgotten.
+    fn remove(&self) -> Result<u64, Refusal> {
+        let (record, mut locator) = (self.header(), Locator::default());
+        let edit = |draft: &mut Draft<'_>| {
+            draft.reserve(record.owner())?;
+            Ok(
+                match locator.act(draft, record, |draft, start| draft.remove(record, start)) {
+                    Located::Done => Step::Publish(()),
+                    Located::Outrun => Step::Again,
+                    Located::Absent => Step::Keep(()),
+                },
+            )
+        };
+        let changed = self
+            .engine
+            .change(Limit::Exceeded, edit, |()| record.mark_removed())?;
+        Ok(changed.version)
+    }
+
+    /// Lets go of the registration of a notifier that has been removed already.
+    pub(crate) fn forget_removed(self) {
+        let this = std::mem::ManuallyDrop::new(self);
+        // SAFETY: `this` is not used or dropped after the engine was moved out.
+        drop(unsafe { std::ptr::read(&raw const this.engine) });
+    }
+}
+
+impl Drop for RawRegistration {
+    fn drop(&mut self) {
+        if self.remove().is_err() {
+            // No memory even to remove it: the next change or `maintain` tries again.
+            // SAFETY: the registration is gone, so the record is in this list alone; [H1] until it is removed.
+            unsafe { self.engine.orphans.push(self.record) };
+        }
+    }
+}
+
+/// Removes the notifiers whose registrations were dropped when there was no memory to do so.
+pub(crate) fn remove_orphans(engine: &Arc<Engine>) {
+    if engine.orphans.is_empty() {
+        return;
+    }
+    let mut orphans = engine.orphans.take_all();
+    while let Some(record) = orphans.pop() {
+        // SAFETY: [H1] still registered, and the list had it alone; dropping tries to remove it again.
+        drop(unsafe { RawRegistration::new(record, Arc::clone(engine)) });
+    }
+}
+
+/// The unique handle of a registered notifier, which [`insert`](crate::NotifierIndex::insert) returns; dropping it
+/// removes the notifier, as [`remove_deferred`](Registration::remove_deferred) does.
+///
+/// ```
+/// use notifier_index::{Interval, NotifierIndex};
+///
+/// let index = NotifierIndex::new();
+/// let ops = index.register_ops::<&str>();
+/// let registration = index.insert(&ops, Interval::point(7), "seven").unwrap();
+/// assert_eq!(*registration.payload(), "seven");
+/// drop(registration);
+/// assert!(index.is_empty());
+/// ```
+pub struct Registration<N: Send + Sync + 'static> {
+    raw: RawRegistration,
+    version: u64,
+    payload: PhantomData<fn() -> N>,
+}
+
+impl<N: Send + Sync + 'static> Registration<N> {
+    /// # Safety
+    /// [H3] The record is a `Record<N>`; `version` inserted it.
+    pub(crate) unsafe fn from_raw(raw: RawRegistration, version: u64) -> Self {
+        Registration {
+            raw,
+            version,
+            payload: PhantomData,
+        }
+    }
+
+    pub(crate) fn raw(&self) -> &RawRegistration {
+        &self.raw
+    }
+
+    pub(crate) fn into_raw(self) -> (RawRegistration, u64) {
+        (self.raw, self.version)
+    }
+
+    fn record(&self) -> &Record<N> {
+        // SAFETY: [H1] [H3]
+        unsafe { self.raw.record.cast().as_ref() }
+    }
+
+    /// The payload.
+    pub fn payload(&self) -> &N {
+        self.record().payload()
+    }
+
+    /// The version that inserted the notifier.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The bounds that the notifier has now.
+    ///
+    /// Consistency: as of one current version; another thread may change them at once.
+    ///
+    /// Complexity: O(log n); O(n) if updates of this same notifier kept outrunning the look-up.
+    pub fn interval(&self) -> Interval {
+        for _ in 0..LOCATE_ATTEMPTS {
+            if let Some(interval) = bounds_in(&self.raw.engine.cell.borrow(), self.raw.header()) {
+                return interval;
+            }
+            std::hint::spin_loop();
+        }
+        let version = self.raw.engine.cell.borrow();
+        scan(version.tree(self.raw.header().owner()), self.raw.header())
+            .expect("[H1] a registered notifier is in the current version")
+    }
+
+    /// Gives the notifier new bounds, in one publication; the version that shows them first.
+    ///
+    /// ```
+    /// # use notifier_index::{Interval, NotifierIndex};
+    /// let index = NotifierIndex::new();
+    /// let ops = index.register_ops::<()>();
+    /// let registration = index.insert(&ops, Interval::new(0, 9)?, ()).unwrap();
+    /// registration.update(Interval::new(20, 29)?)?;
+    /// assert_eq!(registration.interval(), Interval::new(20, 29)?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// Consistency: atomic; every look-up that starts after the return sees the new bounds only. Of two updates at once
+    /// the one with the greater version is last.
+    ///
+    /// Complexity: O(log n) copied nodes.
+    ///
+    /// Blocking: never; lock-free.
+    ///
+    /// # Errors
+    /// [`UpdateError`]: the notifier keeps its bounds.
+    pub fn update(&self, interval: Interval) -> Result<u64, UpdateError> {
+        let (record, mut locator) = (self.raw.header(), Locator::default());
+        let edit = |draft: &mut Draft<'_>| {
+            draft.reserve(record.owner())?;
+            Ok(
+                match locator.act(draft, record, |draft, start| {
+                    draft.update(record, start, interval)
+                }) {
+                    Located::Done => Step::Publish(()),
+                    Located::Outrun => Step::Again,
+                    Located::Absent => Step::Keep(()),
+                },
+            )
+        };
+        let settle = |&(): &()| record.set_location(interval.start());
+        Ok(self.raw.engine.change(Limit::Heeded, edit, settle)?.version)
+    }
+
+    /// Removes the notifier; the version that shows it no more.
+    ///
+    /// Consistency: a look-up that starts after the return does not find it. References and holds stay valid.
+    ///
+    /// Complexity: O(log n), also among identical intervals.
+    ///
+    /// Blocking: never, as there are no callbacks to wait for.
+    ///
+    /// # Errors
+    /// [`RemoveError::OutOfMemory`] with the registration, which stands as before.
+    pub fn remove(self) -> Result<u64, RemoveError<N>> {
+        self.raw.engine.release(RELEASE_BUDGET);
+        self.remove_deferred().map(|removal| removal.version())
+    }
+
+    /// Removes the notifier without running any foreign code: may be called anywhere, also under the caller's locks.
+    ///
+    /// Consistency, complexity, errors: as for [`remove`](Registration::remove).
+    ///
+    /// # Errors
+    /// [`RemoveError::OutOfMemory`] with the registration, which stands as before.
+    pub fn remove_deferred(self) -> Result<Removal<N>, RemoveError<N>> {
+        match self.raw.remove() {
+            Ok(version) => {
+                self.raw.forget_removed();
+                Ok(Removal {
+                    version,
+                    payload: PhantomData,
+                })
+            }
+            Err(_) => Err(RemoveError::OutOfMemory(self)),
+        }
+    }
+
+    /// A counted handle that keeps the payload, whatever becomes of the registration.
+    pub fn hold(&self) -> Held<N> {
+        Held::new(self.record(), self.interval(), Arc::clone(&self.raw.engine))
+    }
+}
+
+impl<N: Send + Sync + 'static> fmt::Debug for Registration<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Registration({})", self.interval())
+    }
+}
+
+/// A removal that has taken effect.
+#[derive(Debug)]
+pub struct Removal<N> {
+    version: u64,
+    payload: PhantomData<fn() -> N>,
+}
+
+impl<N> Removal<N> {
+    /// The version that shows the notifier no more.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+}
+
+/// A counted handle of a notifier's payload: it outlives the guard, and the registration.
+///
+/// ```
+/// use notifier_index::{Interval, NotifierIndex};
+///
+/// let index = NotifierIndex::new();
+/// let ops = index.register_ops::<String>();
+/// let registration = index.insert(&ops, Interval::point(7), "seven".to_string()).unwrap();
+/// let held = index.pin().find(&ops, Interval::point(7)).unwrap().unwrap().hold();
+/// registration.remove().unwrap();
+/// assert_eq!(*held, "seven");
+/// assert!(!held.is_live());
+/// ```
+///
+/// The payload is not dropped by the last `Held`, but by the next change of the index, `maintain`, or the index's own
+/// drop; where the index itself has gone before, by whoever lets go last.
+pub struct Held<N: Send + Sync + 'static> {
+    record: NonNull<Record<N>>,
+    interval: Interval,
+    engine: Arc<Engine>,
+}
+
+// SAFETY: a shared handle of an `N` that is `Send + Sync`; the header is atomic or immutable.
+unsafe impl<N: Send + Sync + 'static> Send for Held<N> {}
+// SAFETY: as above.
+unsafe impl<N: Send + Sync + 'static> Sync for Held<N> {}
+
+impl<N: Send + Sync + 'static> Held<N> {
+    pub(crate) fn new(record: &Record<N>, interval: Interval, engine: Arc<Engine>) -> Self {
+        record.header().acquire();
+        Held {
+            record: NonNull::from(record),
+            interval,
+            engine,
+        }
+    }
+
+    /// A handle of a hit in a version that is protected otherwise.
+    pub(crate) fn of_hit(hit: &Hit<'_, N>, engine: &Arc<Engine>) -> Self {
+        Held::new(hit.record(), hit.interval(), Arc::clone(engine))
+    }
+
+    fn record(&self) -> &Record<N> {
+        // SAFETY: [H2]
+        unsafe { self.record.as_ref() }
+    }
+
+    /// The payload.
+    pub fn payload(&self) -> &N {
+        self.record().payload()
+    }
+
+    /// The bounds that the notifier had in the version in which it was found.
+    pub fn interval(&self) -> Interval {
+        self.interval
+    }
+
+    /// Whether the notifier is still registered. Protected is not the same as registered.
+    pub fn is_live(&self) -> bool {
+        self.record().header().is_live()
+    }
+}
+
+impl<N: Send + Sync + 'static> Clone for Held<N> {
+    fn clone(&self) -> Self {
+        Held::new(self.record(), self.interval, Arc::clone(&self.engine))
+    }
+}
+
+impl<N: Send + Sync + 'static> Deref for Held<N> {
+    type Target = N;
+
+    fn deref(&self) -> &N {
+        self.payload()
+    }
+}
+
+impl<N: Send + Sync + 'static> Drop for Held<N> {
+    fn drop(&mut self) {
+        if self.record().header().let_go() {
+            // SAFETY: [N2] the last reference pushes it, once.
+            unsafe { self.engine.released.push(self.record.cast()) };
+        }
+    }
+}
+
+impl<N: Send + Sync + 'static + fmt::Debug> fmt::Debug for Held<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Held").field(self.payload()).finish()
+    }
+}

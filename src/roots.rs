@@ -1,0 +1,270 @@
+//! The table of roots: one tree per owner, persistent.
+//!
+//! The first few owners' trees stand in the version record itself. The others hang on a radix table over
+//! the owner's number, copied by path like the trees, so that a publication costs O(log owners) and a reader
+//! of an early owner follows no pointer more.
+//!
+//! Invariants:
+//! - **\[R1]** A table node reached from a protected version is allocated and unchanged. A node whose birth is
+//!   the number of the draft that reaches it is private to that draft.
+
+use std::ptr::NonNull;
+
+use crate::tree::{NodeHeader, Tree};
+use crate::tuning::INLINE_OWNERS;
+
+const TREES: usize = 8;
+const CHILDREN: usize = 32;
+
+/// A node of the table, in a large slot of the pool.
+#[repr(C, align(64))]
+pub(crate) struct TableNode {
+    pub(crate) header: NodeHeader,
+    slots: Slots,
+}
+
+#[derive(Clone, Copy)]
+enum Slots {
+    Trees([Tree; TREES]),
+    Children([Option<NonNull<TableNode>>; CHILDREN]),
+}
+
+impl Slots {
+    fn empty(level: u32) -> Self {
+        if level == 0 {
+            Slots::Trees([Tree::EMPTY; TREES])
+        } else {
+            Slots::Children([None; CHILDREN])
+        }
+    }
+}
+
+/// Where the draft takes table nodes from and leaves them.
+pub(crate) trait TableStore {
+    /// The number of the version being made.
+    fn table_birth(&self) -> u64;
+    /// Memory for a node; reserved before, so it cannot fail.
+    fn take_table(&mut self) -> NonNull<TableNode>;
+    /// A published node that the new table no longer reaches.
+    fn replace_table(&mut self, old: NonNull<TableNode>);
+}
+
+/// One tree per owner.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Roots {
+    inline: [Tree; INLINE_OWNERS],
+    table: Option<NonNull<TableNode>>,
+    /// Levels of the table: 0 is none, 1 a single node of trees.
+    levels: u32,
+}
+
+/// Owners that a table of so many levels holds.
+const fn capacity(levels: u32) -> u64 {
+    match levels {
+        0 => 0,
+        _ => TREES as u64 * (CHILDREN as u64).pow(levels - 1),
+    }
+}
+
+/// Which child of a node at `level` (0: trees) leads to `index`, and the index below it.
+const fn step(level: u32, index: u64) -> (usize, u64) {
+    let width = if level == 0 { 1 } else { capacity(level) };
+    ((index / width) as usize, index % width)
+}
+
+impl Roots {
+    pub(crate) const EMPTY: Roots = Roots {
+        inline: [Tree::EMPTY; INLINE_OWNERS],
+        table: None,
+        levels: 0,
+    };
+
+    /// Nodes that one `set` may take.
+    pub(crate) fn worst_case(&self, owner: u32) -> usize {
+        match (owner as usize).checked_sub(INLINE_OWNERS) {
+            None => 0,
+            // Growing by a level takes a new top above the path; u32 owners need seven levels at most.
+            Some(_) => self.levels as usize + 8,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, owner: u32) -> &Tree {
+        match self.inline.get(owner as usize) {
+            Some(tree) => tree,
+            None => self.get_from_table(u64::from(owner) - INLINE_OWNERS as u64),
+        }
+    }
+
+    fn get_from_table(&self, index: u64) -> &Tree {
+        const NONE: &Tree = &Tree::EMPTY;
+        if index >= capacity(self.levels) {
+            return NONE;
+        }
+        let (mut node, mut level, mut index) = (self.table, self.levels, index);
+        while let Some(table) = node {
+            level -= 1;
+            let (slot, below) = step(level, index);
+            index = below;
+            // SAFETY: [R1] the roots belong to a protected version, or to the draft in hand.
+            match unsafe { &(*table.as_ptr()).slots } {
+                Slots::Trees(trees) => return trees.get(slot).unwrap_or(NONE),
+                Slots::Children(children) => node = children.get(slot).copied().flatten(),
+            }
+        }
+        NONE
+    }
+
+    /// The first owner from `owner` on that has a tree that is not empty.
+    pub(crate) fn next_from(&self, owner: u32) -> Option<(u32, Tree)> {
+        let mut owner = u64::from(owner);
+        while let Some(tree) = self.inline.get(owner as usize) {
+            if tree.len() > 0 {
+                return Some((owner as u32, *tree));
+            }
+            owner += 1;
+        }
+        let first = owner - INLINE_OWNERS as u64;
+        let (index, tree) = next_below(self.table, self.levels, first)?;
+        Some(((index + INLINE_OWNERS as u64) as u32, tree))
+    }
+
+    /// Puts an owner's new tree in.
+    pub(crate) fn set(&mut self, owner: u32, tree: Tree, store: &mut impl TableStore) {
+        if let Some(place) = self.inline.get_mut(owner as usize) {
+            *place = tree;
+            return;
+        }
+        let index = u64::from(owner) - INLINE_OWNERS as u64;
+        while index >= capacity(self.levels) {
+            self.grow(store);
+        }
+        self.table = Some(set_below(self.table, self.levels - 1, index, tree, store));
+    }
+
+    fn grow(&mut self, store: &mut impl TableStore) {
+        if let Some(old) = self.table {
+            let mut top = fresh(self.levels, store);
+            // SAFETY: [R1] just taken, so private to the draft.
+            if let Slots::Children(children) = unsafe { &mut top.as_mut().slots } {
+                children[0] = Some(old);
+            }
+            self.table = Some(top);
+        }
+        self.levels += 1;
+    }
+
+    /// Visits the trees and the table nodes that were made by the draft numbered `birth`: the former first.
+    pub(crate) fn visit_private(
+        &self,
+        birth: u64,
+        tree: &mut impl FnMut(&Tree),
+        node: &mut impl FnMut(NonNull<TableNode>),
+    ) {
+        self.inline.iter().for_each(&mut *tree);
+        visit_private_below(self.table, birth, tree, node);
+    }
+}
+
+fn next_below(node: Option<NonNull<TableNode>>, levels: u32, from: u64) -> Option<(u64, Tree)> {
+    let table = node?;
+    if from >= capacity(levels) {
+        return None;
+    }
+    let level = levels - 1;
+    let (first, mut below) = step(level, from);
+    // SAFETY: [R1] the roots belong to a protected version.
+    match unsafe { &(*table.as_ptr()).slots } {
+        Slots::Trees(trees) => {
+            let found = (first..TREES).find(|slot| trees[*slot].len() > 0)?;
+            Some((found as u64, trees[found]))
+        }
+        Slots::Children(children) => {
+            for (slot, child) in children.iter().enumerate().skip(first) {
+                if let Some((index, tree)) = next_below(*child, level, below) {
+                    return Some((slot as u64 * capacity(level) + index, tree));
+                }
+                below = 0;
+            }
+            None
+        }
+    }
+}
+
+fn fresh(level: u32, store: &mut impl TableStore) -> NonNull<TableNode> {
+    let node = store.take_table();
+    let header = NodeHeader::new(store.table_birth(), 0, 0);
+    // SAFETY: [R1] private memory, just taken.
+    unsafe {
+        node.write(TableNode {
+            header,
+            slots: Slots::empty(level),
+        })
+    };
+    node
+}
+
+/// The node itself if it is the draft's own, else a private copy of it (or an empty one).
+fn private(node: Option<NonNull<TableNode>>, level: u32, store: &mut impl TableStore) -> NonNull<TableNode> {
+    let Some(old) = node else {
+        return fresh(level, store);
+    };
+    // SAFETY: [R1] reached from the draft's roots.
+    if unsafe { old.as_ref().header.birth } == store.table_birth() {
+        return old;
+    }
+    let copy = store.take_table();
+    // SAFETY: [R1] as above; the copy is private memory.
+    unsafe {
+        copy.write(TableNode {
+            header: NodeHeader::new(store.table_birth(), 0, 0),
+            slots: old.as_ref().slots,
+        })
+    };
+    store.replace_table(old);
+    copy
+}
+
+fn set_below(
+    node: Option<NonNull<TableNode>>,
+    level: u32,
+    index: u64,
+    tree: Tree,
+    store: &mut impl TableStore,
+) -> NonNull<TableNode> {
+    let mut own = private(node, level, store);
+    let (slot, below) = step(level, index);
+    // SAFETY: [R1] private to the draft.
+    match unsafe { &mut own.as_mut().slots } {
+        Slots::Trees(trees) => trees[slot] = tree,
+        Slots::Children(children) => {
+            children[slot] = Some(set_below(children[slot], level - 1, below, tree, store));
+        }
+    }
+    own
+}
+
+fn visit_private_below(
+    node: Option<NonNull<TableNode>>,
+    birth: u64,
+    tree: &mut impl FnMut(&Tree),
+    visit: &mut impl FnMut(NonNull<TableNode>),
+) {
+    let Some(table) = node else { return };
+    // SAFETY: [R1] reached from the draft's roots.
+    let inner = unsafe { table.as_ref() };
+    // A node that only became the child of a new top is older, and so is all below it.
+    if inner.header.birth != birth {
+        return;
+    }
+    match &inner.slots {
+        Slots::Trees(trees) => trees.iter().for_each(&mut *tree),
+        Slots::Children(children) => {
+            children
+                .iter()
+                .for_each(|child| visit_private_below(*child, birth, tree, visit));
+        }
+    }
+    visit(table);
+}

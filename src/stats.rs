@@ -1,0 +1,98 @@
+//! Counters for those who watch an index.
+
+use std::fmt;
+
+use crate::engine::Engine;
+use crate::reclaim::pool::Class;
+use crate::version::Version;
+
+/// Counters of an index at one moment. Those of the version agree with one another; the others may be newer.
+///
+/// ```
+/// let index = notifier_index::NotifierIndex::new();
+/// assert_eq!(index.stats().live_notifiers, 0);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// The number of the current version, which is also the number of publications.
+    pub version: u64,
+    /// Notifiers of all owners.
+    pub live_notifiers: u64,
+    /// Tree nodes that the current version reaches.
+    pub live_nodes: u64,
+    /// Bytes of these nodes.
+    pub node_bytes: u64,
+    /// Levels of the highest tree: 0 if there is none, 1 for a single leaf.
+    pub tree_height: u64,
+    /// Nodes and notifiers that were replaced or removed and are not freed yet.
+    pub retired_objects: u64,
+    /// Bytes of these.
+    pub retired_bytes: u64,
+    /// Bytes that the pool has from the allocator, in use or not.
+    pub pool_bytes: u64,
+    /// Versions other than the current one that a reader or a snapshot still owns, as the reclaimer last saw them.
+    pub owned_versions: u64,
+    /// The oldest of these; the current version if there is none.
+    pub oldest_version: u64,
+    /// Publications since the last grace period that is known to have passed: how far a pin holds back, in versions.
+    pub versions_awaiting_grace: u64,
+    /// Changes that had to begin again because another was first.
+    pub lost_races: u64,
+}
+
+impl Stats {
+    pub(crate) fn of(engine: &Engine) -> Self {
+        let version = engine.cell.load();
+        let (live_nodes, node_bytes) = nodes_of(&version);
+        Stats {
+            version: version.seq,
+            live_notifiers: version.len,
+            live_nodes,
+            node_bytes,
+            tree_height: height_of(&version),
+            retired_objects: version.retired_objects.saturating_sub(engine.freed.objects()),
+            retired_bytes: engine.retired_bytes(&version),
+            pool_bytes: engine.depot.bytes(),
+            owned_versions: engine.freed.parked_count(),
+            oldest_version: engine.freed.oldest_parked().unwrap_or(version.seq),
+            versions_awaiting_grace: version.seq.saturating_sub(engine.horizon()),
+            lost_races: engine.lost_race_count(),
+        }
+    }
+}
+
+fn nodes_of(version: &Version) -> (u64, u64) {
+    let leaf_bytes = version.leaf_count * Class::Leaf.slot_bytes() as u64;
+    let inner_bytes = version.inner_count * Class::Large.slot_bytes() as u64;
+    (version.leaf_count + version.inner_count, leaf_bytes + inner_bytes)
+}
+
+fn height_of(version: &Version) -> u64 {
+    let mut height = 0;
+    let mut owner = 0;
+    while let Some((found, tree)) = version.next_tree(owner) {
+        height = height.max(u64::from(tree.height()) + 1);
+        let Some(next) = found.checked_add(1) else { break };
+        owner = next;
+    }
+    height
+}
+
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "version {}: {} notifiers, {} nodes ({} bytes), height {}; retired {} ({} bytes); {} owned versions, oldest {}",
+            self.version,
+            self.live_notifiers,
+            self.live_nodes,
+            self.node_bytes,
+            self.tree_height,
+            self.retired_objects,
+            self.retired_bytes,
+            self.owned_versions,
+            self.oldest_version,
+        )
+    }
+}
