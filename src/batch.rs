@@ -1,5 +1,6 @@
 //! Several changes as one version.
 
+use std::collections::TryReserveError;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
@@ -7,7 +8,7 @@ use std::ptr::NonNull;
 use crate::NotifierIndex;
 use crate::draft::Draft;
 use crate::engine::{Engine, Limit, Step};
-use crate::error::{BatchError, ForeignRegistration, InsertError, Refusal, RemoveError};
+use crate::error::{BatchError, BatchErrorKind, InsertError, Refusal, RemoveError};
 use crate::interval::Interval;
 use crate::ops::Ops;
 use crate::record::{self, Header, NewRecord};
@@ -58,6 +59,8 @@ pub struct Batch<'a> {
     id: u64,
     engine: &'a Arc<Engine>,
     changes: Vec<Change<'a>>,
+    /// Room for what the changes insert, so that a commit needs no memory of its own.
+    inserted: Vec<Option<RawRegistration>>,
 }
 
 enum Change<'a> {
@@ -113,11 +116,14 @@ impl<'a> Batch<'a> {
     pub(crate) fn new(index: &'a NotifierIndex) -> Self {
         // [O15] Relaxed: only uniqueness matters.
         let id = BATCH_COUNT.fetch_add(1, Ordering::Relaxed);
-        Batch {
-            id,
-            engine: index.engine(),
-            changes: Vec::new(),
-        }
+        Batch { id, engine: index.engine(), changes: Vec::new(), inserted: Vec::new() }
+    }
+
+    /// Makes room for one change more, and for its result; the position that it will have.
+    fn make_room(&mut self) -> Result<usize, TryReserveError> {
+        self.changes.try_reserve(1)?;
+        self.inserted.try_reserve(self.changes.len() + 1)?;
+        Ok(self.changes.len())
     }
 
     /// Adds an insertion; the key gets its registration after the commit.
@@ -134,32 +140,27 @@ impl<'a> Batch<'a> {
             Ok(owner) => owner,
             Err(_) => return Err(InsertError::ForeignOps(payload)),
         };
-        if self.changes.try_reserve(1).is_err() {
+        let Ok(position) = self.make_room() else {
             return Err(InsertError::OutOfMemory(payload));
-        }
+        };
         let record = NewRecord::allocate(owner, payload).map_err(InsertError::OutOfMemory)?;
-        let position = self.changes.len();
-        self.changes
-            .push(Change::Insert(interval, ErasedRecord(record.into_erased())));
-        Ok(InsertKey {
-            batch: self.id,
-            position,
-            payload: PhantomData,
-        })
+        self.changes.push(Change::Insert(interval, ErasedRecord(record.into_erased())));
+        Ok(InsertKey { batch: self.id, position, payload: PhantomData })
     }
 
     /// Adds new bounds for a notifier.
     ///
     /// # Errors
-    /// [`ForeignRegistration`] if it belongs to another index.
+    /// [`BatchErrorKind`]: no memory, or a registration of another index.
     pub fn update<N: Send + Sync + 'static>(
         &mut self,
         registration: &'a Registration<N>,
         interval: Interval,
-    ) -> Result<(), ForeignRegistration> {
+    ) -> Result<(), BatchErrorKind> {
         if !Arc::ptr_eq(registration.raw().engine(), self.engine) {
-            return Err(ForeignRegistration);
+            return Err(BatchErrorKind::ForeignRegistration);
         }
+        self.make_room().map_err(|_| BatchErrorKind::OutOfMemory)?;
         self.changes.push(Change::Update(interval, registration.raw()));
         Ok(())
     }
@@ -175,17 +176,12 @@ impl<'a> Batch<'a> {
         if !Arc::ptr_eq(registration.raw().engine(), self.engine) {
             return Err(RemoveError::ForeignRegistration(registration));
         }
-        if self.changes.try_reserve(1).is_err() {
+        let Ok(position) = self.make_room() else {
             return Err(RemoveError::OutOfMemory(registration));
-        }
-        let position = self.changes.len();
+        };
         let (raw, version) = registration.into_raw();
         self.changes.push(Change::Remove(raw, version));
-        Ok(RemoveKey {
-            batch: self.id,
-            position,
-            payload: PhantomData,
-        })
+        Ok(RemoveKey { batch: self.id, position, payload: PhantomData })
     }
 
     /// The number of changes.
@@ -211,23 +207,14 @@ impl<'a> Batch<'a> {
     pub fn commit(self) -> Result<Committed, BatchError<'a>> {
         self.engine.release(RELEASE_BUDGET);
         remove_orphans(self.engine);
-        let grows = self
-            .changes
-            .iter()
-            .any(|change| !matches!(change, Change::Remove(..)));
+        let grows = self.changes.iter().any(|change| !matches!(change, Change::Remove(..)));
         let limit = if grows { Limit::Heeded } else { Limit::Exceeded };
         let mut locator = Locator::default();
         let changes = &self.changes;
         let edit = |draft: &mut Draft<'_>| apply_all(draft, changes, &mut locator);
-        match self
-            .engine
-            .change(limit, edit, |()| changes.iter().for_each(settle))
-        {
+        match self.engine.change(limit, edit, |()| changes.iter().for_each(settle)) {
             Ok(changed) => Ok(self.into_committed(changed.version)),
-            Err(refusal) => Err(BatchError {
-                kind: refusal.into(),
-                batch: Box::new(self),
-            }),
+            Err(refusal) => Err(BatchError { kind: refusal.into(), batch: self }),
         }
     }
 
@@ -245,11 +232,7 @@ impl<'a> Batch<'a> {
             }
             Change::Update(..) | Change::Withdrawn => None,
         };
-        Committed {
-            batch: self.id,
-            version,
-            inserted: self.changes.into_iter().map(inserted).collect(),
-        }
+        Committed { batch: self.id, version, inserted: self.changes.into_iter().map(inserted).collect() }
     }
 
     fn withdraw(&mut self, batch: u64, position: usize) -> Option<Change<'a>> {
@@ -270,10 +253,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Takes a removal out again, and its registration.
-    pub fn take_registration<N: Send + Sync + 'static>(
-        &mut self,
-        key: RemoveKey<N>,
-    ) -> Option<Registration<N>> {
+    pub fn take_registration<N: Send + Sync + 'static>(&mut self, key: RemoveKey<N>) -> Option<Registration<N>> {
         match self.withdraw(key.batch, key.position)? {
             // SAFETY: [H3] the key was made for this registration, with its payload's type.
             Change::Remove(raw, version) => Some(unsafe { Registration::from_raw(raw, version) }),
@@ -288,11 +268,7 @@ impl fmt::Debug for Batch<'_> {
     }
 }
 
-fn apply_all(
-    draft: &mut Draft<'_>,
-    changes: &[Change<'_>],
-    locator: &mut Locator,
-) -> Result<Step<()>, Refusal> {
+fn apply_all(draft: &mut Draft<'_>, changes: &[Change<'_>], locator: &mut Locator) -> Result<Step<()>, Refusal> {
     for (at, change) in changes.iter().enumerate() {
         let located = match change {
             Change::Insert(interval, record) => {
@@ -300,8 +276,7 @@ fn apply_all(
                 Located::Done
             }
             Change::Update(interval, registration) => {
-                let act =
-                    |draft: &mut Draft<'_>, record: &Header, start| draft.update(record, start, *interval);
+                let act = |draft: &mut Draft<'_>, record: &Header, start| draft.update(record, start, *interval);
                 relocate(draft, &changes[..at], registration.header(), locator, act)?
             }
             Change::Remove(registration, _) => {
@@ -318,11 +293,7 @@ fn apply_all(
 }
 
 /// Inserts a record into a draft of an open index.
-pub(crate) fn insert(
-    draft: &mut Draft<'_>,
-    interval: Interval,
-    record: NonNull<Header>,
-) -> Result<(), Refusal> {
+pub(crate) fn insert(draft: &mut Draft<'_>, interval: Interval, record: NonNull<Header>) -> Result<(), Refusal> {
     if draft.is_closed() {
         return Err(Refusal::Closed);
     }
@@ -381,10 +352,7 @@ impl Committed {
 
     /// The registration of an insertion; `None` for a key of another batch.
     pub fn take<N: Send + Sync + 'static>(&mut self, key: InsertKey<N>) -> Option<Registration<N>> {
-        let place = self
-            .inserted
-            .get_mut(key.position)
-            .filter(|_| key.batch == self.batch)?;
+        let place = self.inserted.get_mut(key.position).filter(|_| key.batch == self.batch)?;
         // SAFETY: [H3] the key was made for this record, with its payload's type.
         Some(unsafe { Registration::from_raw(place.take()?, self.version) })
     }

@@ -18,9 +18,7 @@ pub struct Config {
 impl Config {
     /// The defaults.
     pub fn new() -> Self {
-        Config {
-            retired_limit: RETIRED_LIMIT,
-        }
+        Config { retired_limit: RETIRED_LIMIT }
     }
 
     /// How many bytes may be retired and not yet freed (default: 256 MiB). Past it a change helps to reclaim, and

@@ -49,13 +49,7 @@ impl<'w> Draft<'w> {
         let place = workbench.take(Class::Large).ok_or(NoMemory)?.cast::<Version>();
         // SAFETY: [D1] the slot is ours alone, and large enough; [D2].
         unsafe { Version::write_successor(place, base) };
-        Ok(Draft {
-            stock: Stock {
-                workbench,
-                depot,
-                version: place,
-            },
-        })
+        Ok(Draft { stock: Stock { workbench, depot, version: place } })
     }
 
     /// The version being made, as it stands.
@@ -90,9 +84,7 @@ impl<'w> Draft<'w> {
     pub(crate) fn reserve_build(&mut self, owner: u32, count: usize) -> Result<(), NoMemory> {
         let nodes = Tree::bulk_counts(count);
         let tables = self.version().roots.worst_case(owner);
-        self.stock
-            .workbench
-            .reserve(self.stock.depot, nodes.leaf, nodes.inner + tables + 2)
+        self.stock.workbench.reserve(self.stock.depot, nodes.leaf, nodes.inner + tables + 2)
     }
 
     /// Inserts a record. `reserve` went before.
@@ -116,9 +108,7 @@ impl<'w> Draft<'w> {
         for (interval, record) in sorted {
             self.stamp(*interval, *record);
         }
-        let entries = sorted
-            .iter()
-            .map(|(interval, record)| (*interval, record::entry_of(*record)));
+        let entries = sorted.iter().map(|(interval, record)| (*interval, record::entry_of(*record)));
         // SAFETY: [T2] by [P1]; the entries are allocated, says the caller.
         let tree = unsafe { Tree::bulk_build(&mut self.stock, entries) };
         self.set_tree(owner, tree);
@@ -176,23 +166,12 @@ impl<'w> Draft<'w> {
     /// # Safety
     /// `version` came from `finish`, was not published, and nobody owns it but the caller; [D2] still holds.
     pub(crate) unsafe fn abandon(workbench: &'w mut Workbench, depot: &'w Depot, version: NonNull<Version>) {
-        let mut stock = Stock {
-            workbench,
-            depot,
-            version,
-        };
+        let mut stock = Stock { workbench, depot, version };
         let roots = stock.version().roots;
         let birth = stock.birth();
-        let mut tables = Vec::new();
-        roots.visit_private(
-            birth,
-            // SAFETY: [T1] [D1] reached from the draft's roots, never published.
-            &mut |tree| unsafe { tree.discard_private(&mut stock) },
-            &mut |table| tables.push(table),
-        );
-        for table in tables {
-            stock.discard(Class::Large, table.cast());
-        }
+        // SAFETY: [T1] [D1] reached from the draft's roots, never published.
+        roots.visit_private(birth, &mut |tree| unsafe { tree.discard_private(&mut stock) }, &mut |_| ());
+        roots.visit_private(birth, &mut |_| (), &mut |table| stock.discard(Class::Large, table.cast()));
         while let Some((_, emptied)) = stock.version_mut().replaced.get_mut().pop() {
             if let Some(page) = emptied {
                 stock.discard(Class::Large, page.cast());

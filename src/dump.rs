@@ -27,13 +27,7 @@ impl fmt::Display for Dump {
         for hit in self.snapshot.view() {
             let kind = hit.header().kind().type_name();
             let removed = if hit.is_live() { "" } else { " (removed)" };
-            writeln!(
-                f,
-                "{:016x}-{:016x} {} {kind}{removed}",
-                hit.start(),
-                hit.last(),
-                hit.owner()
-            )?;
+            writeln!(f, "{:016x}-{:016x} {} {kind}{removed}", hit.start(), hit.last(), hit.owner())?;
         }
         match self.snapshot.view().check() {
             Ok(()) => writeln!(f, "version {}: sound", self.snapshot.view().version()),

@@ -11,6 +11,9 @@
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
+use arrayvec::ArrayVec;
+
+use crate::busted::{self, Sabotage};
 use crate::draft::Draft;
 use crate::error::Refusal;
 use crate::publish::{Base, VersionCell, VersionHandle};
@@ -19,7 +22,7 @@ use crate::reclaim::pool::{Class, Depot, NoMemory, Workbench};
 use crate::reclaim::{Chain, Freed, Outlet, give_up_record};
 use crate::record::{self, Header, RecordList, RecordStack};
 use crate::sync::{Arc, AtomicU32, AtomicU64, AtomicUsize, Mutex, Ordering, Padded, try_lock};
-use crate::tuning::{GRACE_ROUNDS, PUBLICATIONS_PER_GRACE, RECLAIM_BUDGET, WORKBENCHES};
+use crate::tuning::{GRACE_ROUNDS, PUBLICATIONS_PER_GRACE, RECLAIM_BUDGET, RELEASE_BUDGET, WORKBENCHES};
 use crate::version::{Version, VersionStack};
 
 /// Numbers the indexes of a process, so that an `Ops` knows its own. Never reused.
@@ -182,15 +185,9 @@ impl Engine {
                 // SAFETY: `publish` left us one count of the version.
                 let version = unsafe { VersionHandle::from_count(version) };
                 drop(base);
-                return Ok(Changed {
-                    version: self.after_publication(workbench, version),
-                    result,
-                });
+                return Ok(Changed { version: self.after_publication(workbench, version), result });
             }
-            return Ok(Changed {
-                version: base.seq,
-                result,
-            });
+            return Ok(Changed { version: base.seq, result });
         }
     }
 
@@ -209,7 +206,7 @@ impl Engine {
     /// The part of reclaiming that falls to an ordinary change; the version's number.
     fn after_publication(&self, workbench: &mut Workbench, version: VersionHandle) -> u64 {
         let seq = version.seq;
-        if seq.is_multiple_of(PUBLICATIONS_PER_GRACE) {
+        if seq.is_multiple_of(PUBLICATIONS_PER_GRACE) || busted::is(Sabotage::EarlyFree) {
             epoch::after_grace(&self.horizon, seq);
             self.reclaim(workbench, &version, RECLAIM_BUDGET);
         }
@@ -220,13 +217,9 @@ impl Engine {
         let Some(mut chain) = try_lock(&self.chain) else {
             return;
         };
-        let mut outlet = Outlet {
-            workbench,
-            depot: &self.depot,
-            released: &self.released,
-            freed: &self.freed,
-        };
-        chain.reclaim(current, self.horizon.load(), &self.unowned, budget, &mut outlet);
+        let mut outlet = Outlet { workbench, depot: &self.depot, released: &self.released, freed: &self.freed };
+        let horizon = if busted::is(Sabotage::EarlyFree) { u64::MAX } else { self.horizon.load() };
+        chain.reclaim(current, horizon, &self.unowned, budget, &mut outlet);
     }
 
     /// Reclaims what can be, at once: some grace periods, without waiting for anybody's pin.
@@ -263,11 +256,7 @@ impl Engine {
         let Some(_one_at_a_time) = try_lock(&self.chain) else {
             return;
         };
-        let mut guards: Vec<_> = self
-            .workbenches
-            .iter()
-            .filter_map(|place| try_lock(&place.0))
-            .collect();
+        let mut guards: Vec<_> = self.workbenches.iter().filter_map(|place| try_lock(&place.0)).collect();
         let mut workbenches: Vec<&mut Workbench> = guards.iter_mut().map(|guard| &mut **guard).collect();
         self.depot.shrink(&mut workbenches);
     }
@@ -275,20 +264,23 @@ impl Engine {
     /// Drops the payloads of up to `budget` notifiers that nobody can reach any more. Runs foreign code, so it is
     /// called before a change has begun, and without any lock.
     pub(crate) fn release(&self, budget: usize) {
-        let releases = Releases(self.take_releases(budget));
-        drop(releases);
+        let mut left = budget;
+        while left > 0 {
+            let releases = Releases(self.take_releases(left.min(RELEASE_BUDGET)));
+            if releases.0.is_empty() {
+                return;
+            }
+            left -= releases.0.len();
+        }
     }
 
-    fn take_releases(&self, budget: usize) -> Vec<NonNull<Header>> {
-        let mut records = Vec::new();
+    fn take_releases(&self, count: usize) -> ReleaseList {
+        let mut records = ReleaseList::new();
         let Some(mut list) = try_lock(&self.releasing) else {
             return records;
         };
-        if list.is_empty() && self.released.is_empty() {
-            return records;
-        }
-        while records.len() < budget {
-            if list.is_empty() {
+        while records.len() < count {
+            if list.is_empty() && !self.released.is_empty() {
                 *list = self.released.take_all();
             }
             let Some(record) = list.pop() else { break };
@@ -297,6 +289,8 @@ impl Engine {
         records
     }
 }
+
+type ReleaseList = ArrayVec<NonNull<Header>, RELEASE_BUDGET>;
 
 /// Whether a change is refused when too much is retired.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -308,7 +302,7 @@ pub(crate) enum Limit {
 }
 
 /// Records that are released one after the other, the rest also when a destructor panics.
-struct Releases(Vec<NonNull<Header>>);
+struct Releases(ReleaseList);
 
 impl Drop for Releases {
     fn drop(&mut self) {
@@ -346,12 +340,7 @@ impl Engine {
         let Some(mut chain) = try_lock(&self.chain) else {
             return;
         };
-        let mut outlet = Outlet {
-            workbench,
-            depot: &self.depot,
-            released: &self.released,
-            freed: &self.freed,
-        };
+        let mut outlet = Outlet { workbench, depot: &self.depot, released: &self.released, freed: &self.freed };
         chain.reclaim(current, u64::MAX, &self.unowned, usize::MAX, &mut outlet);
     }
 }

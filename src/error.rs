@@ -60,18 +60,6 @@ impl fmt::Display for ForeignOps {
 
 impl Error for ForeignOps {}
 
-/// A batch was given a registration of another index.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ForeignRegistration;
-
-impl fmt::Display for ForeignRegistration {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(FOREIGN_REGISTRATION)
-    }
-}
-
-impl Error for ForeignRegistration {}
-
 /// An insertion was refused; the payload comes back, and nothing was changed.
 ///
 /// ```
@@ -182,9 +170,7 @@ impl<N: Send + Sync + 'static> RemoveError<N> {
     /// The registration that was not removed.
     pub fn into_registration(self) -> Registration<N> {
         match self {
-            RemoveError::OutOfMemory(registration) | RemoveError::ForeignRegistration(registration) => {
-                registration
-            }
+            RemoveError::OutOfMemory(registration) | RemoveError::ForeignRegistration(registration) => registration,
         }
     }
 
@@ -257,6 +243,8 @@ pub enum BatchErrorKind {
     RetiredLimit,
     /// The owner belongs to another index.
     ForeignOps,
+    /// The registration belongs to another index.
+    ForeignRegistration,
 }
 
 impl From<Refusal> for BatchErrorKind {
@@ -276,6 +264,7 @@ impl fmt::Display for BatchErrorKind {
             BatchErrorKind::OutOfMemory => Refusal::OutOfMemory.text(),
             BatchErrorKind::RetiredLimit => Refusal::RetiredLimit.text(),
             BatchErrorKind::ForeignOps => FOREIGN_OPS,
+            BatchErrorKind::ForeignRegistration => FOREIGN_REGISTRATION,
         })
     }
 }
@@ -283,7 +272,7 @@ impl fmt::Display for BatchErrorKind {
 /// A batch was refused as a whole; it comes back with all that is in it, and nothing was changed.
 pub struct BatchError<'a> {
     pub(crate) kind: BatchErrorKind,
-    pub(crate) batch: Box<Batch<'a>>,
+    pub(crate) batch: Batch<'a>,
 }
 
 impl<'a> BatchError<'a> {
@@ -294,7 +283,7 @@ impl<'a> BatchError<'a> {
 
     /// The batch, to commit again or to take payloads and registrations back from.
     pub fn into_batch(self) -> Batch<'a> {
-        *self.batch
+        self.batch
     }
 }
 
@@ -311,6 +300,8 @@ impl fmt::Debug for BatchError<'_> {
 }
 
 impl Error for BatchError<'_> {}
+
+impl Error for BatchErrorKind {}
 
 /// A batched look-up was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -49,10 +49,7 @@ pub struct Guard<'i> {
 impl<'i> Guard<'i> {
     #[inline]
     pub(crate) fn new(index: &'i NotifierIndex) -> Self {
-        Guard {
-            pin: epoch::pin(),
-            engine: index.engine(),
-        }
+        Guard { pin: epoch::pin(), engine: index.engine() }
     }
 
     /// The newest version, for as long as the guard is borrowed.

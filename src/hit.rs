@@ -60,12 +60,7 @@ impl<'v, N: Send + Sync> Hit<'v, N> {
     pub(crate) unsafe fn new(slot: Slot<'v>, version: &'v Version) -> Self {
         // SAFETY: [W1] [H3], says the caller.
         let record = unsafe { record::header_of(slot.entry).cast().as_ref() };
-        Hit {
-            record,
-            start: slot.start,
-            last: slot.last,
-            version,
-        }
+        Hit { record, start: slot.start, last: slot.last, version }
     }
 
     pub(crate) fn record(&self) -> &'v Record<N> {
@@ -131,11 +126,7 @@ impl<'v, N> Hits<'v, N> {
     /// # Safety
     /// [W1] The slots are found in the version. [H3] Their owner's payload type is `N`.
     pub(crate) unsafe fn new(slots: Matching<'v>, version: &'v Version) -> Self {
-        Hits {
-            slots,
-            version,
-            payload: PhantomData,
-        }
+        Hits { slots, version, payload: PhantomData }
     }
 }
 
@@ -218,12 +209,7 @@ pub struct AnyHits<'v> {
 
 impl<'v> AnyHits<'v> {
     pub(crate) fn new(version: &'v Version, interval: Interval) -> Self {
-        AnyHits {
-            version,
-            interval,
-            slots: None,
-            next_owner: Some(0),
-        }
+        AnyHits { version, interval, slots: None, next_owner: Some(0) }
     }
 }
 
@@ -233,10 +219,7 @@ impl<'v> Iterator for AnyHits<'v> {
     fn next(&mut self) -> Option<AnyHit<'v>> {
         loop {
             if let Some(slot) = self.slots.as_mut().and_then(Iterator::next) {
-                return Some(AnyHit {
-                    slot,
-                    version: self.version,
-                });
+                return Some(AnyHit { slot, version: self.version });
             }
             let (owner, tree) = self.version.next_tree(self.next_owner?)?;
             self.next_owner = owner.checked_add(1);

@@ -10,6 +10,7 @@ use crate::engine::{Engine, Limit, Step};
 use crate::error::{BatchErrorKind, CloseError, InsertError, InsertManyError, Refusal};
 use crate::guard::Guard;
 use crate::interval::Interval;
+use crate::many::Many;
 use crate::ops::Ops;
 use crate::publish::VersionHandle;
 use crate::reader::Reader;
@@ -136,41 +137,17 @@ impl NotifierIndex {
         items: Vec<(Interval, N)>,
     ) -> Result<Vec<Registration<N>>, InsertManyError<N>> {
         let Ok(owner) = ops.owner_in(self.engine.id) else {
-            return Err(InsertManyError {
-                reason: BatchErrorKind::ForeignOps,
-                items,
-            });
+            return Err(InsertManyError { reason: BatchErrorKind::ForeignOps, items });
         };
         self.before_change();
-        let (intervals, records) = allocate_all(owner, items)?;
-        let mut sorted: Vec<_> = intervals
-            .iter()
-            .zip(&records)
-            .map(|(interval, record)| (*interval, record.as_header()))
-            .collect();
-        let given = sorted.clone();
-        sorted.sort_by_key(|(interval, _)| interval.start());
+        let many = Many::allocate(owner, items)?;
         let edit = |draft: &mut Draft<'_>| match draft.tree(owner).len() {
-            0 => build(draft, owner, &sorted),
-            _ => given
-                .iter()
-                .try_for_each(|(interval, record)| batch::insert(draft, *interval, *record)),
+            0 => build(draft, owner, &many.sorted),
+            _ => many.given().try_for_each(|(interval, record)| batch::insert(draft, interval, record)),
         };
-        match self
-            .engine
-            .change(Limit::Heeded, |draft| edit(draft).map(Step::Publish), |()| ())
-        {
-            Ok(changed) => Ok(records
-                .into_iter()
-                .map(|record| self.registration(record, changed.version))
-                .collect()),
-            Err(refusal) => {
-                let payloads = records.into_iter().map(NewRecord::into_payload);
-                Err(InsertManyError {
-                    reason: refusal.into(),
-                    items: intervals.into_iter().zip(payloads).collect(),
-                })
-            }
+        match self.engine.change(Limit::Heeded, |draft| edit(draft).map(Step::Publish), |()| ()) {
+            Ok(changed) => Ok(many.into_registrations(|record| self.registration(record, changed.version))),
+            Err(refusal) => Err(many.into_error(refusal.into())),
         }
     }
 
@@ -205,8 +182,7 @@ impl NotifierIndex {
             return Ok(FoundOrInserted::Found(hit.hold()));
         }
         self.before_change();
-        let record =
-            NewRecord::allocate(owner, make()).map_err(|made| InsertError::OutOfMemory(Some(made)))?;
+        let record = NewRecord::allocate(owner, make()).map_err(|made| InsertError::OutOfMemory(Some(made)))?;
         let edit = |draft: &mut Draft<'_>| {
             let version = View::new(draft.version());
             if let Ok(Some(hit)) = version.find(ops, interval) {
@@ -313,32 +289,6 @@ impl NotifierIndex {
     }
 }
 
-type Allocated<N> = (Vec<Interval>, Vec<NewRecord<N>>);
-
-fn allocate_all<N>(owner: u32, items: Vec<(Interval, N)>) -> Result<Allocated<N>, InsertManyError<N>> {
-    let (mut intervals, mut records) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
-    let mut items = items.into_iter();
-    for (interval, payload) in items.by_ref() {
-        match NewRecord::allocate(owner, payload) {
-            Ok(record) => {
-                intervals.push(interval);
-                records.push(record);
-            }
-            Err(payload) => {
-                let payloads = records.into_iter().map(NewRecord::into_payload);
-                let mut back: Vec<_> = intervals.into_iter().zip(payloads).collect();
-                back.push((interval, payload));
-                back.extend(items);
-                return Err(InsertManyError {
-                    reason: BatchErrorKind::OutOfMemory,
-                    items: back,
-                });
-            }
-        }
-    }
-    Ok((intervals, records))
-}
-
 fn build(
     draft: &mut Draft<'_>,
     owner: u32,
@@ -362,10 +312,6 @@ impl Default for NotifierIndex {
 impl fmt::Debug for NotifierIndex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let version: VersionHandle = self.engine.cell.load();
-        write!(
-            f,
-            "NotifierIndex(version {}, {} notifiers)",
-            version.seq, version.len
-        )
+        write!(f, "NotifierIndex(version {}, {} notifiers)", version.seq, version.len)
     }
 }

@@ -35,10 +35,7 @@ impl Interval {
     /// assert!(Interval::FULL.covers(Interval::point(u64::MAX)));
     /// assert_eq!(Interval::FULL.byte_count(), 1 << 64);
     /// ```
-    pub const FULL: Interval = Interval {
-        start: 0,
-        last: u64::MAX,
-    };
+    pub const FULL: Interval = Interval { start: 0, last: u64::MAX };
 
     /// Makes the interval from `start` to `last`, both included.
     ///
@@ -54,11 +51,7 @@ impl Interval {
     /// [`IntervalError::Inverted`] if `last` lies before `start`.
     #[inline]
     pub const fn new(start: u64, last: u64) -> Result<Interval, IntervalError> {
-        if start > last {
-            Err(IntervalError::Inverted)
-        } else {
-            Ok(Interval { start, last })
-        }
+        if start > last { Err(IntervalError::Inverted) } else { Ok(Interval { start, last }) }
     }
 
     /// Makes the interval of the one byte at `address`.
@@ -71,10 +64,7 @@ impl Interval {
     /// ```
     #[inline]
     pub const fn point(address: u64) -> Interval {
-        Interval {
-            start: address,
-            last: address,
-        }
+        Interval { start: address, last: address }
     }
 
     /// Makes the interval of `len` bytes that begins at `start`.
@@ -256,18 +246,14 @@ mod tests {
     fn bounds_are_checked_at_the_edges_of_the_address_space() {
         assert_eq!(Interval::new(0, u64::MAX), Ok(Interval::FULL));
         assert_eq!(Interval::from_start_len(1, u64::MAX), Interval::new(1, u64::MAX));
-        assert_eq!(
-            Interval::from_start_len(2, u64::MAX),
-            Err(IntervalError::Overflow)
-        );
+        assert_eq!(Interval::from_start_len(2, u64::MAX), Err(IntervalError::Overflow));
         assert_eq!(Interval::from_start_len(0, 0), Err(IntervalError::Empty));
         assert_eq!(Interval::new(u64::MAX, 0), Err(IntervalError::Inverted));
     }
 
     #[test]
     fn relations_agree_with_their_definition_on_small_intervals() {
-        let all =
-            || (0..5u64).flat_map(|start| (start..5).map(move |last| Interval::from_ordered(start, last)));
+        let all = || (0..5u64).flat_map(|start| (start..5).map(move |last| Interval::from_ordered(start, last)));
         for (a, b) in all().flat_map(|a| all().map(move |b| (a, b))) {
             let shared = (0..5).filter(|&x| a.contains(x) && b.contains(x)).count() as u128;
             assert_eq!(a.overlaps(b), shared > 0, "{a} {b}");
@@ -277,16 +263,9 @@ mod tests {
 
     #[test]
     fn errors_are_lower_case_without_a_full_stop() {
-        for error in [
-            IntervalError::Inverted,
-            IntervalError::Empty,
-            IntervalError::Overflow,
-        ] {
+        for error in [IntervalError::Inverted, IntervalError::Empty, IntervalError::Overflow] {
             let text = error.to_string();
-            assert!(
-                text.starts_with(char::is_lowercase) && !text.ends_with('.'),
-                "{text}"
-            );
+            assert!(text.starts_with(char::is_lowercase) && !text.ends_with('.'), "{text}");
         }
     }
 }

@@ -29,6 +29,10 @@
 
 #[allow(unsafe_code)]
 mod batch;
+#[cfg(busted)]
+pub mod busted;
+#[cfg(not(busted))]
+mod busted;
 mod config;
 #[allow(unsafe_code)]
 mod draft;
@@ -43,6 +47,8 @@ mod hit;
 #[allow(unsafe_code)]
 mod index;
 mod interval;
+#[allow(unsafe_code)]
+mod many;
 mod ops;
 #[allow(unsafe_code)]
 mod publish;
@@ -69,8 +75,8 @@ pub use batch::{Batch, Committed, InsertKey, RemoveKey};
 pub use config::Config;
 pub use dump::Dump;
 pub use error::{
-    BatchError, BatchErrorKind, CloseError, Corruption, FindManyError, ForeignOps, ForeignRegistration,
-    InsertError, InsertManyError, RemoveError, UpdateError,
+    BatchError, BatchErrorKind, CloseError, Corruption, FindManyError, ForeignOps, InsertError, InsertManyError,
+    RemoveError, UpdateError,
 };
 pub use guard::Guard;
 pub use hit::{AnyHit, AnyHits, Hit, Hits};

@@ -30,21 +30,13 @@ pub struct Ops<N> {
 
 impl<N> Ops<N> {
     pub(crate) fn new(index: u64, owner: u32) -> Self {
-        Ops {
-            index,
-            owner,
-            payload: PhantomData,
-        }
+        Ops { index, owner, payload: PhantomData }
     }
 
     /// The owner's number, if it is one of the index numbered `index`.
     #[inline]
     pub(crate) fn owner_in(&self, index: u64) -> Result<u32, ForeignOps> {
-        if self.index == index {
-            Ok(self.owner)
-        } else {
-            Err(ForeignOps)
-        }
+        if self.index == index { Ok(self.owner) } else { Err(ForeignOps) }
     }
 
     /// The number of this owner in its index, as [`AnyHit::owner`](crate::AnyHit::owner) and `dump` show it.

@@ -29,6 +29,7 @@ use std::ptr::NonNull;
 
 use arc_swap::{ArcSwapAny, DefaultStrategy, Guard, RefCnt};
 
+use crate::busted::{self, Sabotage};
 use crate::sync::{AtomicPtr, Ordering, Padded};
 use crate::version::Version;
 
@@ -49,9 +50,7 @@ impl VersionHandle {
 
     /// Another handle, unless nobody owns the version any more.
     pub(crate) fn try_from_protected(version: &Version) -> Option<Self> {
-        version
-            .try_acquire()
-            .then(|| VersionHandle(NonNull::from(version)))
+        version.try_acquire().then(|| VersionHandle(NonNull::from(version)))
     }
 
     pub(crate) fn as_ptr(&self) -> *const Version {
@@ -120,10 +119,7 @@ pub(crate) struct VersionCell {
 impl VersionCell {
     pub(crate) fn new(first: VersionHandle) -> Self {
         let mirror = Padded(AtomicPtr::new(first.0.as_ptr()));
-        VersionCell {
-            owner: Padded(ArcSwapAny::new(first)),
-            mirror,
-        }
+        VersionCell { owner: Padded(ArcSwapAny::new(first)), mirror }
     }
 
     /// The current version, owned.
@@ -163,7 +159,7 @@ impl VersionCell {
     pub(crate) fn publish(&self, base: &Base, next: &VersionHandle) -> bool {
         let before = self.owner.0.compare_and_swap(base, next.clone());
         let won = RefCnt::as_ptr(&*before) == RefCnt::as_ptr(&**base);
-        if won {
+        if won && !busted::is(Sabotage::MirrorBehind) {
             self.help(next);
         }
         won

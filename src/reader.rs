@@ -53,11 +53,7 @@ pub struct Reader {
 
 impl Reader {
     pub(crate) fn new(engine: &Arc<Engine>) -> Self {
-        Reader {
-            version: engine.cell.load(),
-            engine: Arc::clone(engine),
-            thread: PhantomData,
-        }
+        Reader { version: engine.cell.load(), engine: Arc::clone(engine), thread: PhantomData }
     }
 
     /// The newest version, for as long as the reader is borrowed.

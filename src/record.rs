@@ -47,11 +47,8 @@ impl Kind {
 struct KindOf<N>(PhantomData<N>);
 
 impl<N> KindOf<N> {
-    const KIND: Kind = Kind {
-        release: release::<N>,
-        type_name: std::any::type_name::<N>,
-        record_bytes: size_of::<Record<N>>(),
-    };
+    const KIND: Kind =
+        Kind { release: release::<N>, type_name: std::any::type_name::<N>, record_bytes: size_of::<Record<N>>() };
 }
 
 /// # Safety
@@ -154,9 +151,7 @@ impl Header {
     /// As for `list_link`.
     pub(crate) unsafe fn set_list_link(record: NonNull<Header>, link: *mut ()) {
         // SAFETY: allocated, says the caller. [O13] Relaxed: lists have one owner.
-        unsafe { record.as_ref() }
-            .link
-            .store(link.cast(), Ordering::Relaxed);
+        unsafe { record.as_ref() }.link.store(link.cast(), Ordering::Relaxed);
     }
 
     /// One more reference. The caller has one, or is protected by a version that holds the record.
@@ -209,6 +204,12 @@ impl<N> NewRecord<N> {
 
     pub(crate) fn as_header(&self) -> NonNull<Header> {
         self.0.cast()
+    }
+
+    /// Notes where the record stands among those that are inserted with it; overwritten when it is inserted.
+    pub(crate) fn set_position(&self, position: u64) {
+        // SAFETY: [N2] not published, so this handle's own.
+        unsafe { self.as_header().as_ref() }.set_location(position);
     }
 
     /// Gives the record away: to the tree that was published with it, or to a handle that forgets its type.
@@ -277,10 +278,7 @@ impl RecordStack {
             unsafe { record.as_ref() }.link.store(head, Ordering::Relaxed);
             // [O13] Release, partner of the Acquire in `take_all`: the link, and all that was done with
             // the record.
-            match self
-                .0
-                .compare_exchange_weak(head, record.as_ptr(), Ordering::Release, Ordering::Relaxed)
-            {
+            match self.0.compare_exchange_weak(head, record.as_ptr(), Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(now) => head = now,
             }

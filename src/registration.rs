@@ -63,16 +63,13 @@ impl Locator {
 
 fn scan(tree: crate::tree::TreeRef<'_>, record: &Header) -> Option<Interval> {
     let is_it = |slot: &crate::tree::Slot<'_>| record::header_of(slot.entry) == NonNull::from(record);
-    tree.matching(u64::MAX, 0)
-        .find(is_it)
-        .map(crate::tree::Slot::interval)
+    tree.matching(u64::MAX, 0).find(is_it).map(crate::tree::Slot::interval)
 }
 
 /// The bounds of a record in one version.
 fn bounds_in(version: &Version, record: &Header) -> Option<Interval> {
     let tree = version.tree(record.owner());
-    tree.locate(record.location(), record.serial())
-        .map(crate::tree::Slot::interval)
+    tree.locate(record.location(), record.serial()).map(crate::tree::Slot::interval)
 }
 
 /// A registration without its payload's type. Dropping it removes the notifier.
@@ -107,17 +104,13 @@ impl RawRegistration {
         let (record, mut locator) = (self.header(), Locator::default());
         let edit = |draft: &mut Draft<'_>| {
             draft.reserve(record.owner())?;
-            Ok(
-                match locator.act(draft, record, |draft, start| draft.remove(record, start)) {
-                    Located::Done => Step::Publish(()),
-                    Located::Outrun => Step::Again,
-                    Located::Absent => Step::Keep(()),
-                },
-            )
+            Ok(match locator.act(draft, record, |draft, start| draft.remove(record, start)) {
+                Located::Done => Step::Publish(()),
+                Located::Outrun => Step::Again,
+                Located::Absent => Step::Keep(()),
+            })
         };
-        let changed = self
-            .engine
-            .change(Limit::Exceeded, edit, |()| record.mark_removed())?;
+        let changed = self.engine.change(Limit::Exceeded, edit, |()| record.mark_removed())?;
         Ok(changed.version)
     }
 
@@ -174,11 +167,7 @@ impl<N: Send + Sync + 'static> Registration<N> {
     /// # Safety
     /// [H3] The record is a `Record<N>`; `version` inserted it.
     pub(crate) unsafe fn from_raw(raw: RawRegistration, version: u64) -> Self {
-        Registration {
-            raw,
-            version,
-            payload: PhantomData,
-        }
+        Registration { raw, version, payload: PhantomData }
     }
 
     pub(crate) fn raw(&self) -> &RawRegistration {
@@ -246,15 +235,11 @@ impl<N: Send + Sync + 'static> Registration<N> {
         let (record, mut locator) = (self.raw.header(), Locator::default());
         let edit = |draft: &mut Draft<'_>| {
             draft.reserve(record.owner())?;
-            Ok(
-                match locator.act(draft, record, |draft, start| {
-                    draft.update(record, start, interval)
-                }) {
-                    Located::Done => Step::Publish(()),
-                    Located::Outrun => Step::Again,
-                    Located::Absent => Step::Keep(()),
-                },
-            )
+            Ok(match locator.act(draft, record, |draft, start| draft.update(record, start, interval)) {
+                Located::Done => Step::Publish(()),
+                Located::Outrun => Step::Again,
+                Located::Absent => Step::Keep(()),
+            })
         };
         let settle = |&(): &()| record.set_location(interval.start());
         Ok(self.raw.engine.change(Limit::Heeded, edit, settle)?.version)
@@ -285,10 +270,7 @@ impl<N: Send + Sync + 'static> Registration<N> {
         match self.raw.remove() {
             Ok(version) => {
                 self.raw.forget_removed();
-                Ok(Removal {
-                    version,
-                    payload: PhantomData,
-                })
+                Ok(Removal { version, payload: PhantomData })
             }
             Err(_) => Err(RemoveError::OutOfMemory(self)),
         }
@@ -350,11 +332,7 @@ unsafe impl<N: Send + Sync + 'static> Sync for Held<N> {}
 impl<N: Send + Sync + 'static> Held<N> {
     pub(crate) fn new(record: &Record<N>, interval: Interval, engine: Arc<Engine>) -> Self {
         record.header().acquire();
-        Held {
-            record: NonNull::from(record),
-            interval,
-            engine,
-        }
+        Held { record: NonNull::from(record), interval, engine }
     }
 
     /// A handle of a hit in a version that is protected otherwise.

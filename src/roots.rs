@@ -31,11 +31,7 @@ enum Slots {
 
 impl Slots {
     fn empty(level: u32) -> Self {
-        if level == 0 {
-            Slots::Trees([Tree::EMPTY; TREES])
-        } else {
-            Slots::Children([None; CHILDREN])
-        }
+        if level == 0 { Slots::Trees([Tree::EMPTY; TREES]) } else { Slots::Children([None; CHILDREN]) }
     }
 }
 
@@ -74,11 +70,7 @@ const fn step(level: u32, index: u64) -> (usize, u64) {
 }
 
 impl Roots {
-    pub(crate) const EMPTY: Roots = Roots {
-        inline: [Tree::EMPTY; INLINE_OWNERS],
-        table: None,
-        levels: 0,
-    };
+    pub(crate) const EMPTY: Roots = Roots { inline: [Tree::EMPTY; INLINE_OWNERS], table: None, levels: 0 };
 
     /// Nodes that one `set` may take.
     pub(crate) fn worst_case(&self, owner: u32) -> usize {
@@ -196,12 +188,7 @@ fn fresh(level: u32, store: &mut impl TableStore) -> NonNull<TableNode> {
     let node = store.take_table();
     let header = NodeHeader::new(store.table_birth(), 0, 0);
     // SAFETY: [R1] private memory, just taken.
-    unsafe {
-        node.write(TableNode {
-            header,
-            slots: Slots::empty(level),
-        })
-    };
+    unsafe { node.write(TableNode { header, slots: Slots::empty(level) }) };
     node
 }
 
@@ -216,12 +203,7 @@ fn private(node: Option<NonNull<TableNode>>, level: u32, store: &mut impl TableS
     }
     let copy = store.take_table();
     // SAFETY: [R1] as above; the copy is private memory.
-    unsafe {
-        copy.write(TableNode {
-            header: NodeHeader::new(store.table_birth(), 0, 0),
-            slots: old.as_ref().slots,
-        })
-    };
+    unsafe { copy.write(TableNode { header: NodeHeader::new(store.table_birth(), 0, 0), slots: old.as_ref().slots }) };
     store.replace_table(old);
     copy
 }
@@ -261,9 +243,7 @@ fn visit_private_below(
     match &inner.slots {
         Slots::Trees(trees) => trees.iter().for_each(&mut *tree),
         Slots::Children(children) => {
-            children
-                .iter()
-                .for_each(|child| visit_private_below(*child, birth, tree, visit));
+            children.iter().for_each(|child| visit_private_below(*child, birth, tree, visit));
         }
     }
     visit(table);

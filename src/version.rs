@@ -155,9 +155,7 @@ impl Version {
     pub(crate) fn try_acquire(&self) -> bool {
         let more = |count: usize| (count & !PARKED != 0).then_some(count + 1);
         // [O4] Relaxed: the version is already protected; only the number matters.
-        self.count
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
-            .is_ok()
+        self.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
     /// One owner less; true if the version was parked and now nobody owns it. If it was not, and this was
@@ -228,11 +226,8 @@ pub(crate) struct Replaced {
 }
 
 impl Replaced {
-    pub(crate) const EMPTY: Replaced = Replaced {
-        count: 0,
-        inline: [ptr::null_mut(); INLINE_REPLACED],
-        pages: ptr::null_mut(),
-    };
+    pub(crate) const EMPTY: Replaced =
+        Replaced { count: 0, inline: [ptr::null_mut(); INLINE_REPLACED], pages: ptr::null_mut() };
 
     /// Whether the next `push` wants a page.
     pub(crate) fn wants_page(&self) -> bool {
@@ -304,10 +299,7 @@ impl VersionStack {
             // SAFETY: a parked version is not freed before it has been popped from here.
             unsafe { (*version).stack_link().store(head, Ordering::Relaxed) };
             // [O6] Release, partner of the Acquire in `take_all`.
-            match self
-                .0
-                .compare_exchange_weak(head, version.cast_mut(), Ordering::Release, Ordering::Relaxed)
-            {
+            match self.0.compare_exchange_weak(head, version.cast_mut(), Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(now) => head = now,
             }

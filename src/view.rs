@@ -71,11 +71,7 @@ impl<'v> View<'v> {
     /// # Errors
     /// [`ForeignOps`] if the owner belongs to another index.
     #[inline]
-    pub fn find<N: Send + Sync>(
-        &self,
-        ops: &Ops<N>,
-        interval: Interval,
-    ) -> Result<Option<Hit<'v, N>>, ForeignOps> {
+    pub fn find<N: Send + Sync>(&self, ops: &Ops<N>, interval: Interval) -> Result<Option<Hit<'v, N>>, ForeignOps> {
         let slot = self.tree(ops)?.first_overlap(interval);
         // SAFETY: [W1] [H3]
         Ok(slot.map(|slot| unsafe { Hit::new(slot, self.version) }))
@@ -87,11 +83,7 @@ impl<'v> View<'v> {
     ///
     /// # Errors
     /// [`ForeignOps`] if the owner belongs to another index.
-    pub fn find_all<N: Send + Sync>(
-        &self,
-        ops: &Ops<N>,
-        interval: Interval,
-    ) -> Result<Hits<'v, N>, ForeignOps> {
+    pub fn find_all<N: Send + Sync>(&self, ops: &Ops<N>, interval: Interval) -> Result<Hits<'v, N>, ForeignOps> {
         let slots = self.tree(ops)?.matching(interval.last(), interval.start());
         // SAFETY: [W1] [H3]
         Ok(unsafe { Hits::new(slots, self.version) })
@@ -103,11 +95,7 @@ impl<'v> View<'v> {
     ///
     /// # Errors
     /// [`ForeignOps`] if the owner belongs to another index.
-    pub fn containing<N: Send + Sync>(
-        &self,
-        ops: &Ops<N>,
-        interval: Interval,
-    ) -> Result<Hits<'v, N>, ForeignOps> {
+    pub fn containing<N: Send + Sync>(&self, ops: &Ops<N>, interval: Interval) -> Result<Hits<'v, N>, ForeignOps> {
         let slots = self.tree(ops)?.matching(interval.start(), interval.last());
         // SAFETY: [W1] [H3]
         Ok(unsafe { Hits::new(slots, self.version) })
@@ -126,11 +114,7 @@ impl<'v> View<'v> {
     ///
     /// # Errors
     /// [`ForeignOps`] if the owner belongs to another index.
-    pub fn first_after<N: Send + Sync>(
-        &self,
-        ops: &Ops<N>,
-        address: u64,
-    ) -> Result<Option<Hit<'v, N>>, ForeignOps> {
+    pub fn first_after<N: Send + Sync>(&self, ops: &Ops<N>, address: u64) -> Result<Option<Hit<'v, N>>, ForeignOps> {
         let slot = self.tree(ops)?.first_after(address);
         // SAFETY: [W1] [H3]
         Ok(slot.map(|slot| unsafe { Hit::new(slot, self.version) }))
@@ -142,11 +126,7 @@ impl<'v> View<'v> {
     ///
     /// # Errors
     /// [`ForeignOps`] if the owner belongs to another index.
-    pub fn last_before<N: Send + Sync>(
-        &self,
-        ops: &Ops<N>,
-        address: u64,
-    ) -> Result<Option<Hit<'v, N>>, ForeignOps> {
+    pub fn last_before<N: Send + Sync>(&self, ops: &Ops<N>, address: u64) -> Result<Option<Hit<'v, N>>, ForeignOps> {
         let slot = self.tree(ops)?.last_before(address);
         // SAFETY: [W1] [H3]
         Ok(slot.map(|slot| unsafe { Hit::new(slot, self.version) }))
@@ -237,11 +217,7 @@ impl<'v> View<'v> {
             let Some(next) = found.checked_add(1) else { break };
             owner = next;
         }
-        if len == self.version.len {
-            Ok(())
-        } else {
-            Err(Corruption::COUNT)
-        }
+        if len == self.version.len { Ok(()) } else { Err(Corruption::COUNT) }
     }
 
     /// The number of this version.

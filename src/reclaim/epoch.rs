@@ -23,9 +23,7 @@ thread_local! {
 /// Pins the calling thread; while its thread-locals are being destroyed, through a handle of its own.
 #[inline]
 pub(crate) fn pin() -> Pin {
-    PARTICIPANT
-        .try_with(LocalHandle::pin)
-        .unwrap_or_else(|_| COLLECTOR.register().pin())
+    PARTICIPANT.try_with(LocalHandle::pin).unwrap_or_else(|_| COLLECTOR.register().pin())
 }
 
 /// The number below which no pin can see a version of one index.

@@ -39,6 +39,7 @@ pub(crate) mod pool;
 
 use std::ptr::{self, NonNull};
 
+use crate::busted::{self, Sabotage};
 use crate::record::{Header, RecordStack};
 use crate::roots::TableNode;
 use crate::sync::{AtomicU64, Ordering};
@@ -111,6 +112,8 @@ pub(crate) struct Chain {
     newest_parked: *mut Version,
     /// Parked versions without an owner, by their stack links; the first may be half taken apart.
     unowned: *mut Version,
+    /// The objects retired in all when the reclaimer last looked.
+    retired_before: u64,
 }
 
 // SAFETY: [V4] the chain is used by one thread at a time.
@@ -130,10 +133,12 @@ impl Chain {
             oldest_parked: ptr::null_mut(),
             newest_parked: ptr::null_mut(),
             unowned: ptr::null_mut(),
+            retired_before: 0,
         }
     }
 
-    /// Looks at about `budget` objects, and at most at what a single publication replaced beyond that.
+    /// Looks at about `budget` objects and twice as many as were retired since the last call, and at most at what a
+    /// single publication replaced beyond that: so it keeps pace with any changes.
     ///
     /// `current` is a version that is protected, at least as new as any passed before; versions below
     /// `horizon` are out of the reach of pins.
@@ -146,19 +151,23 @@ impl Chain {
         outlet: &mut Outlet<'_>,
     ) {
         self.link_up_to(current);
-        let mut left = budget;
+        let mut left = self.pace(current).saturating_add(budget);
         while left > 0 {
             if self.unowned.is_null() && !reported.is_empty() {
                 self.unowned = reported.take_all();
             }
-            let step = if self.unowned.is_null() {
-                self.advance(horizon, outlet)
-            } else {
-                Some(self.dismantle(left, outlet))
-            };
+            let step =
+                if self.unowned.is_null() { self.advance(horizon, outlet) } else { Some(self.dismantle(left, outlet)) };
             let Some(looked_at) = step else { return };
             left = left.saturating_sub(looked_at + 1);
         }
+    }
+
+    /// Twice the objects that were retired since the last call.
+    fn pace(&mut self, current: &Version) -> usize {
+        let retired = current.retired_objects.saturating_sub(self.retired_before);
+        self.retired_before = self.retired_before.max(current.retired_objects);
+        (retired as usize).saturating_mul(2)
     }
 
     fn link_up_to(&mut self, current: &Version) {
@@ -186,7 +195,7 @@ impl Chain {
             return None;
         }
         // SAFETY: [C1] allocated.
-        let parked = unsafe { (*passed).park() };
+        let parked = unsafe { (*passed).park() } && !busted::is(Sabotage::EarlyFree);
         if parked {
             self.append_parked(passed, outlet);
         }
@@ -254,10 +263,7 @@ impl Chain {
 
     /// [O14] Relaxed: statistics, written by the one reclaimer.
     fn note_parked(&self, change: i64, outlet: &mut Outlet<'_>) {
-        outlet
-            .freed
-            .parked_count
-            .fetch_add(change as u64, Ordering::Relaxed);
+        outlet.freed.parked_count.fetch_add(change as u64, Ordering::Relaxed);
         // SAFETY: [C2] allocated.
         let oldest = unsafe { self.oldest_parked.as_ref() }.map_or(0, |version| version.seq);
         outlet.freed.oldest_parked.store(oldest, Ordering::Relaxed);

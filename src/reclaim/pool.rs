@@ -71,22 +71,12 @@ struct Magazine {
 }
 
 impl Magazine {
-    const EMPTY: Magazine = Magazine {
-        head: ptr::null_mut(),
-        tail: ptr::null_mut(),
-        count: 0,
-    };
+    const EMPTY: Magazine = Magazine { head: ptr::null_mut(), tail: ptr::null_mut(), count: 0 };
 
     fn push(&mut self, slot: NonNull<u8>) {
         let slot = slot.cast::<FreeSlot>().as_ptr();
         // SAFETY: [P1] the slot is ours alone; it is larger and better aligned than a `FreeSlot`.
-        unsafe {
-            slot.write(FreeSlot {
-                next: self.head,
-                tail: ptr::null_mut(),
-                count: 0,
-            })
-        };
+        unsafe { slot.write(FreeSlot { next: self.head, tail: ptr::null_mut(), count: 0 }) };
         if self.head.is_null() {
             self.tail = slot;
         }
@@ -138,11 +128,7 @@ impl Shelves {
         let head = NonNull::new(shelf.swap(ptr::null_mut(), Ordering::Acquire))?;
         // SAFETY: [P1] the swap made the magazine ours; `put` wrote tail and count before it released it.
         let (tail, count) = unsafe { (head.as_ref().tail, head.as_ref().count) };
-        Some(Magazine {
-            head: head.as_ptr(),
-            tail,
-            count,
-        })
+        Some(Magazine { head: head.as_ptr(), tail, count })
     }
 
     fn put(&self, mut magazine: Magazine) {
@@ -163,9 +149,7 @@ impl Shelves {
 
     fn put_one(shelf: &AtomicPtr<FreeSlot>, head: *mut FreeSlot) -> bool {
         // [O8] Release, partner of the Acquire in `take_one`.
-        shelf
-            .compare_exchange(ptr::null_mut(), head, Ordering::Release, Ordering::Relaxed)
-            .is_ok()
+        shelf.compare_exchange(ptr::null_mut(), head, Ordering::Release, Ordering::Relaxed).is_ok()
     }
 }
 
@@ -226,13 +210,7 @@ impl Depot {
         }
         let slab = memory.cast::<Slab>();
         // SAFETY: fresh memory of at least SLAB_HEAD bytes, aligned to 64.
-        unsafe {
-            slab.write(Slab {
-                next: ptr::null_mut(),
-                bytes,
-                class,
-            })
-        };
+        unsafe { slab.write(Slab { next: ptr::null_mut(), bytes, class }) };
         self.register(slab, slab);
         // [O9] Relaxed: a statistic.
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
@@ -248,10 +226,7 @@ impl Depot {
             // SAFETY: [P2] the chain is allocated, and ours until the exchange succeeds.
             unsafe { (*tail).next = next };
             // [O9] Release, partner of the Acquire in `all_slabs`: the slab's head.
-            match self
-                .slabs
-                .compare_exchange_weak(next, head, Ordering::Release, Ordering::Relaxed)
-            {
+            match self.slabs.compare_exchange_weak(next, head, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(now) => next = now,
             }
@@ -454,10 +429,7 @@ unsafe impl Send for Workbench {}
 
 impl Workbench {
     pub(crate) const fn new() -> Self {
-        Workbench {
-            leaf: Rack::new(Class::Leaf),
-            large: Rack::new(Class::Large),
-        }
+        Workbench { leaf: Rack::new(Class::Leaf), large: Rack::new(Class::Large) }
     }
 
     fn rack(&mut self, class: Class) -> &mut Rack {
@@ -535,10 +507,7 @@ mod poison {
             let marked = unsafe { word(words - 1).assume_init() } == MARK;
             // SAFETY: as above.
             let intact = || (links..words).all(|at| unsafe { word(at).assume_init() } == MARK);
-            assert!(
-                !marked || intact(),
-                "a pooled slot was written to while it was free"
-            );
+            assert!(!marked || intact(), "a pooled slot was written to while it was free");
         }
     }
 }

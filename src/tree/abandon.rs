@@ -25,10 +25,7 @@ fn abandon_inner<S: NodeStore>(inner: Handle<Inner>, workshop: &mut Workshop<'_,
     if !workshop.is_private(inner) {
         return;
     }
-    let (len, height) = (
-        workshop.read(inner).header.len,
-        workshop.read(inner).header.height,
-    );
+    let (len, height) = (workshop.read(inner).header.len, workshop.read(inner).header.height);
     for slot in 0..usize::from(len) {
         match height {
             1 => abandon_leaf(workshop.child_of(inner, slot), workshop),

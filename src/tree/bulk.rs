@@ -1,8 +1,8 @@
 //! Building a tree of sorted entries from the leaves up, with full nodes.
 //!
 //! How many nodes each level has follows from the number of entries, and so does how full each of them is:
-//! all are full but the last two, which share what is left for them evenly, so that no node is too thin. So the entries need
-//! to be seen once and nothing but one open node a level is kept:
+//! all are full but the last two, which share what is left for them evenly, so that no node is too thin. So
+//! the entries need to be seen once, and nothing but one open node a level is kept:
 //!
 //! ```text
 //! level 2                [ open ]
@@ -11,9 +11,7 @@
 //! ```
 
 use super::edit::NodeStore;
-use super::node::{
-    CAPACITY, ChildPtr, EntryPtr, Inner, Leaf, MAX_HEIGHT, Node, Private, Summary, Workshop, flip,
-};
+use super::node::{CAPACITY, ChildPtr, EntryPtr, Inner, Leaf, MAX_HEIGHT, Node, Private, Summary, Workshop, flip};
 use super::slots::Slots;
 use super::{NodeCounts, Tree};
 use crate::interval::Interval;
@@ -28,10 +26,7 @@ struct Shares {
 
 impl Shares {
     fn of(slot_count: usize) -> Shares {
-        Shares {
-            node_count: slot_count.div_ceil(CAPACITY),
-            slot_count,
-        }
+        Shares { node_count: slot_count.div_ceil(CAPACITY), slot_count }
     }
 
     /// The number of slots of the node at `index`.
@@ -40,11 +35,7 @@ impl Shares {
             return CAPACITY.min(self.slot_count);
         }
         let left_for_two = self.slot_count - (self.node_count - 2) * CAPACITY;
-        if index + 1 < self.node_count {
-            left_for_two.div_ceil(2)
-        } else {
-            left_for_two / 2
-        }
+        if index + 1 < self.node_count { left_for_two.div_ceil(2) } else { left_for_two / 2 }
     }
 }
 
@@ -105,11 +96,7 @@ impl<'w, 's, S: NodeStore> Builder<'w, 's, S> {
         while child_count > 1 {
             let shares = Shares::of(child_count);
             let open = workshop.fresh(levels.len() as u8 + 1);
-            levels.push(Level {
-                shares,
-                closed_count: 0,
-                open,
-            });
+            levels.push(Level { shares, closed_count: 0, open });
             child_count = shares.node_count;
         }
         Builder { workshop, levels }
@@ -121,16 +108,11 @@ impl<'w, 's, S: NodeStore> Builder<'w, 's, S> {
         for (interval, entry) in entries {
             leaf.insert(leaf.len(), flip(interval.start()), flip(interval.last()), entry);
         }
-        (
-            node.address(),
-            Summary {
-                first: leaf.first(),
-                last: leaf.greatest_last(),
-            },
-        )
+        (node.address(), Summary { first: leaf.first(), last: leaf.greatest_last() })
     }
 
-    /// Puts a node into its parent, and the parent into its own once it has its share. Returns the root once all are closed.
+    /// Puts a node into its parent, and the parent into its own once it has its share. Returns the root once
+    /// all are closed.
     fn close(&mut self, mut child: (ChildPtr, Summary)) -> Option<(ChildPtr, Summary)> {
         for height in 0..self.levels.len() {
             let level = &mut self.levels[height];
@@ -139,13 +121,7 @@ impl<'w, 's, S: NodeStore> Builder<'w, 's, S> {
             if inner.len() < level.shares.at(level.closed_count) {
                 return None;
             }
-            child = (
-                level.open.address(),
-                Summary {
-                    first: inner.first(),
-                    last: inner.greatest_last(),
-                },
-            );
+            child = (level.open.address(), Summary { first: inner.first(), last: inner.greatest_last() });
             level.closed_count += 1;
             if level.closed_count < level.shares.node_count {
                 level.open = self.workshop.fresh(height as u8 + 1);

@@ -84,25 +84,13 @@ impl TreeRef<'_> {
         let mut walk = Walk { previous: None };
         let least_len = if self.tree.height == 0 { 1 } else { 2 };
         let found = walk.subtree(root, self.tree.height, least_len, u64::MAX)?;
-        require(
-            self.tree.lowest_start == found.summary.first.start,
-            Violation::First,
-        )?;
-        require(
-            self.tree.greatest_last == found.summary.last,
-            Violation::GreatestLast,
-        )?;
+        require(self.tree.lowest_start == found.summary.first.start, Violation::First)?;
+        require(self.tree.greatest_last == found.summary.last, Violation::GreatestLast)?;
         require(self.tree.len == found.len, Violation::Len)
     }
 
     fn check_empty(self) -> Result<(), Violation> {
-        let Tree {
-            len,
-            lowest_start,
-            greatest_last,
-            height,
-            ..
-        } = self.tree;
+        let Tree { len, lowest_start, greatest_last, height, .. } = self.tree;
         require(len == 0, Violation::Len)?;
         require(lowest_start == UNUSED_START, Violation::First)?;
         require(greatest_last == UNUSED_LAST, Violation::GreatestLast)?;
@@ -111,13 +99,7 @@ impl TreeRef<'_> {
 }
 
 impl Walk {
-    fn subtree(
-        &mut self,
-        node: NodeRef<'_>,
-        height: u8,
-        least_len: usize,
-        birth: u64,
-    ) -> Result<Findings, Violation> {
+    fn subtree(&mut self, node: NodeRef<'_>, height: u8, least_len: usize, birth: u64) -> Result<Findings, Violation> {
         match node.kind() {
             Kind::Leaf(leaf) => {
                 check_header(&leaf.header, height, least_len, birth)?;
@@ -133,27 +115,17 @@ impl Walk {
     fn leaf(&mut self, leaf: &Leaf) -> Result<Findings, Violation> {
         for slot in 0..leaf.len() {
             require(leaf.entry[slot].is_some(), Violation::Missing)?;
-            self.pass(Key {
-                start: leaf.start[slot],
-                serial: leaf.serial_at(slot),
-            })?;
+            self.pass(Key { start: leaf.start[slot], serial: leaf.serial_at(slot) })?;
             require(leaf.start[slot] <= leaf.last[slot], Violation::Inverted)?;
         }
         for slot in leaf.len()..CAPACITY {
-            let unused = leaf.entry[slot].is_none()
-                && leaf.last[slot] == UNUSED_LAST
-                && leaf.start[slot] == UNUSED_START;
+            let unused =
+                leaf.entry[slot].is_none() && leaf.last[slot] == UNUSED_LAST && leaf.start[slot] == UNUSED_START;
             require(unused, Violation::UnusedSlot)?;
         }
         let last = leaf.last.iter().copied().fold(UNUSED_LAST, i64::max);
-        let first = Key {
-            start: leaf.start[0],
-            serial: leaf.serial_at(0),
-        };
-        Ok(Findings {
-            summary: Summary { first, last },
-            len: leaf.len() as u64,
-        })
+        let first = Key { start: leaf.start[0], serial: leaf.serial_at(0) };
+        Ok(Findings { summary: Summary { first, last }, len: leaf.len() as u64 })
     }
 
     fn inner(&mut self, inner: InnerRef<'_>) -> Result<Findings, Violation> {
@@ -173,20 +145,11 @@ impl Walk {
             require(unused, Violation::UnusedSlot)?;
         }
         let last = inner.last.iter().copied().fold(UNUSED_LAST, i64::max);
-        Ok(Findings {
-            summary: Summary {
-                first: inner.first_at(0),
-                last,
-            },
-            len,
-        })
+        Ok(Findings { summary: Summary { first: inner.first_at(0), last }, len })
     }
 
     fn pass(&mut self, key: Key) -> Result<(), Violation> {
-        require(
-            self.previous.is_none_or(|previous| previous < key),
-            Violation::Order,
-        )?;
+        require(self.previous.is_none_or(|previous| previous < key), Violation::Order)?;
         self.previous = Some(key);
         Ok(())
     }

@@ -18,8 +18,7 @@
 
 use super::Tree;
 use super::node::{
-    CAPACITY, ChildPtr, EntryPtr, Handle, Inner, Key, LEAST_LEN, Leaf, Node, Private, Summary, Workshop,
-    flip, unflip,
+    CAPACITY, ChildPtr, EntryPtr, Handle, Inner, Key, LEAST_LEN, Leaf, Node, Private, Summary, Workshop, flip, unflip,
 };
 use super::path::{Path, path_to};
 use super::rebalance;
@@ -66,20 +65,11 @@ pub(super) fn insert<S: NodeStore>(
     interval: Interval,
     entry: EntryPtr,
 ) {
-    let key = Key {
-        start: flip(interval.start()),
-        serial: workshop.serial_of(entry),
-    };
+    let key = Key { start: flip(interval.start()), serial: workshop.serial_of(entry) };
     insert_key(tree, workshop, key, flip(interval.last()), entry);
 }
 
-fn insert_key<S: NodeStore>(
-    tree: &mut Tree,
-    workshop: &mut Workshop<'_, S>,
-    key: Key,
-    last: i64,
-    entry: EntryPtr,
-) {
+fn insert_key<S: NodeStore>(tree: &mut Tree, workshop: &mut Workshop<'_, S>, key: Key, last: i64, entry: EntryPtr) {
     match find(tree, workshop, key) {
         None => {
             let leaf = workshop.fresh::<Leaf>(0);
@@ -101,23 +91,13 @@ pub(super) fn remove<S: NodeStore>(
     start: u64,
     serial: u64,
 ) -> Option<(Interval, EntryPtr)> {
-    let path = find(
-        tree,
-        workshop,
-        Key {
-            start: flip(start),
-            serial,
-        },
-    )?;
+    let path = find(tree, workshop, Key { start: flip(start), serial })?;
     if !path.found {
         return None;
     }
     let slot = path.rank - 1;
     let leaf = workshop.read(path.leaf);
-    let removed = (
-        Interval::from_ordered(start, unflip(leaf.last[slot])),
-        leaf.entry[slot]?,
-    );
+    let removed = (Interval::from_ordered(start, unflip(leaf.last[slot])), leaf.entry[slot]?);
     remove_at(tree, workshop, &path);
     Some(removed)
 }
@@ -139,32 +119,21 @@ pub(super) fn update<S: NodeStore>(
     serial: u64,
     to: Interval,
 ) -> Option<Interval> {
-    let key = Key {
-        start: flip(start),
-        serial,
-    };
+    let key = Key { start: flip(start), serial };
     let path = find(tree, workshop, key)?;
     if !path.found {
         return None;
     }
     let slot = path.rank - 1;
     let leaf = workshop.read(path.leaf);
-    let (old, entry) = (
-        Interval::from_ordered(start, unflip(leaf.last[slot])),
-        leaf.entry[slot]?,
-    );
-    let to_key = Key {
-        start: flip(to.start()),
-        serial,
-    };
+    let (old, entry) = (Interval::from_ordered(start, unflip(leaf.last[slot])), leaf.entry[slot]?);
+    let to_key = Key { start: flip(to.start()), serial };
     if old == to {
         return Some(old);
     }
     if keeps_its_place(workshop, &path, key, to_key) {
         let leaf = workshop.own(path.leaf);
-        workshop
-            .write(leaf)
-            .set(slot, to_key.start, flip(to.last()), entry);
+        workshop.write(leaf).set(slot, to_key.start, flip(to.last()), entry);
         let news = leaf_news(workshop, leaf, (slot == 0).then_some(to_key));
         climb(tree, workshop, &path, news);
     } else {
@@ -180,10 +149,7 @@ pub(super) fn update<S: NodeStore>(
 /// on no node of the path.
 fn keeps_its_place<S: NodeStore>(workshop: &Workshop<'_, S>, path: &Path, key: Key, to: Key) -> bool {
     let (leaf, slot) = (workshop.read(path.leaf), path.rank - 1);
-    let at = |slot: usize| Key {
-        start: leaf.start[slot],
-        serial: leaf.serial_at(slot),
-    };
+    let at = |slot: usize| Key { start: leaf.start[slot], serial: leaf.serial_at(slot) };
     let after_previous = match slot {
         0 => to >= key || path.steps.iter().all(|step| step.slot == 0),
         _ => leaf.start[slot - 1] < to.start || at(slot - 1) < to,
@@ -233,25 +199,13 @@ fn insert_into_leaf<S: NodeStore>(
     } else {
         right_leaf.insert(rank - LEAST_LEN, key.start, last, entry);
     }
-    let summary = Summary {
-        first: right_leaf.first(),
-        last: right_leaf.greatest_last(),
-    };
-    News {
-        split: Some((right.address(), summary)),
-        ..leaf_news(workshop, node, first)
-    }
+    let summary = Summary { first: right_leaf.first(), last: right_leaf.greatest_last() };
+    News { split: Some((right.address(), summary)), ..leaf_news(workshop, node, first) }
 }
 
 fn leaf_news<S: NodeStore>(workshop: &Workshop<'_, S>, node: Private<Leaf>, first: Option<Key>) -> News {
     let leaf = workshop.read(node.handle());
-    News {
-        node: node.address(),
-        last: leaf.greatest_last(),
-        first,
-        split: None,
-        thin: leaf.len() < LEAST_LEN,
-    }
+    News { node: node.address(), last: leaf.greatest_last(), first, split: None, thin: leaf.len() < LEAST_LEN }
 }
 
 fn inner_news<S: NodeStore>(workshop: &Workshop<'_, S>, node: Private<Inner>) -> News {
@@ -289,12 +243,7 @@ fn knows(inner: &Inner, slot: usize, news: &News) -> bool {
 
 /// Tells an inner node the news of the child in `slot`.
 #[inline]
-fn adopt<S: NodeStore>(
-    workshop: &mut Workshop<'_, S>,
-    node: Private<Inner>,
-    slot: usize,
-    news: &News,
-) -> News {
+fn adopt<S: NodeStore>(workshop: &mut Workshop<'_, S>, node: Private<Inner>, slot: usize, news: &News) -> News {
     let inner = workshop.write(node);
     inner.child[slot] = Some(news.node);
     inner.last[slot] = news.last;
@@ -332,14 +281,8 @@ fn insert_child<S: NodeStore>(
     } else {
         right_inner.insert(slot - LEAST_LEN, child, summary);
     }
-    let right_summary = Summary {
-        first: right_inner.first(),
-        last: right_inner.greatest_last(),
-    };
-    News {
-        split: Some((right.address(), right_summary)),
-        ..inner_news(workshop, node)
-    }
+    let right_summary = Summary { first: right_inner.first(), last: right_inner.greatest_last() };
+    News { split: Some((right.address(), right_summary)), ..inner_news(workshop, node) }
 }
 
 /// Takes the news of the root into the tree.
@@ -371,14 +314,7 @@ fn grow<S: NodeStore>(
     };
     let root = workshop.fresh::<Inner>(tree.height + 1);
     let inner = workshop.write(root);
-    inner.insert(
-        0,
-        left.node,
-        Summary {
-            first: left_first,
-            last: left.last,
-        },
-    );
+    inner.insert(0, left.node, Summary { first: left_first, last: left.last });
     inner.insert(1, right, right_summary);
     tree.root = Some(root.address());
     tree.height += 1;
@@ -391,10 +327,7 @@ fn shrink<S: NodeStore>(tree: &mut Tree, workshop: &mut Workshop<'_, S>, root: C
         let leaf: Handle<Leaf> = workshop.root_handle(root);
         if workshop.read(leaf).len() == 0 {
             workshop.let_go(leaf);
-            *tree = Tree {
-                len: tree.len,
-                ..Tree::EMPTY
-            };
+            *tree = Tree { len: tree.len, ..Tree::EMPTY };
         }
         return;
     }

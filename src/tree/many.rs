@@ -5,8 +5,8 @@
 //! the time its turn comes again the node is there. All leaves have the same height, so the group arrives together.
 
 use super::TreeRef;
-use super::node::{Kind, Leaf, NodeRef};
-use super::search::{Bounds, Slot, first_reaching, slot_if_begun};
+use super::node::{Kind, NodeRef};
+use super::search::{Bounds, Slot, Spot, first_reaching};
 use super::simd::{Kernel, Query, dispatch};
 use crate::interval::Interval;
 use arrayvec::ArrayVec;
@@ -16,26 +16,18 @@ const GROUP: usize = 16;
 
 impl<'v> TreeRef<'v> {
     /// Tells for each query, by its index, the first entry that overlaps it.
-    pub(crate) fn first_overlap_many(
-        self,
-        queries: &[Interval],
-        mut found: impl FnMut(usize, Option<Slot<'v>>),
-    ) {
+    pub(crate) fn first_overlap_many(self, queries: &[Interval], mut found: impl FnMut(usize, Option<Slot<'v>>)) {
         for (group, queries) in queries.chunks(GROUP).enumerate() {
-            let found = |index: usize, slot| found(group * GROUP + index, slot);
-            dispatch(Group {
-                tree: self,
-                queries,
-                found,
-            });
+            let group = Group { tree: self, queries, first_index: group * GROUP };
+            dispatch(group, &mut found);
         }
     }
 }
 
-struct Group<'v, 'q, F> {
+struct Group<'v, 'q> {
     tree: TreeRef<'v>,
     queries: &'q [Interval],
-    found: F,
+    first_index: usize,
 }
 
 /// One descent of the group.
@@ -47,40 +39,36 @@ struct Lane<'v> {
 
 /// A descent that has arrived.
 struct Arrival<'v> {
-    leaf: &'v Leaf,
-    slot: usize,
+    spot: Spot<'v>,
     last: i64,
     index: usize,
 }
 
-impl<'v, F: FnMut(usize, Option<Slot<'v>>)> Query for Group<'v, '_, F> {
+impl<'v, F: FnMut(usize, Option<Slot<'v>>)> Query<&mut F> for Group<'v, '_> {
     type Answer = ();
 
     #[inline(always)]
-    fn run<K: Kernel>(mut self, kernel: K) {
-        let mut lanes = self.set_off();
+    fn run<K: Kernel>(self, found: &mut F, kernel: K) {
+        let mut lanes = self.set_off(found);
         for _ in 0..=self.tree.tree.height {
             for arrival in step_all(kernel, &mut lanes) {
-                (self.found)(
-                    arrival.index,
-                    slot_if_begun(arrival.leaf, arrival.slot, arrival.last),
-                );
+                found(arrival.index, arrival.spot.slot_if_begun(arrival.last));
             }
         }
     }
 }
 
-impl<'v, F: FnMut(usize, Option<Slot<'v>>)> Group<'v, '_, F> {
+impl<'v> Group<'v, '_> {
     /// The descents to make; queries that the summary rules out are answered at once.
     #[inline(always)]
-    fn set_off(&mut self) -> ArrayVec<Lane<'v>, GROUP> {
+    fn set_off(&self, found: &mut impl FnMut(usize, Option<Slot<'v>>)) -> ArrayVec<Lane<'v>, GROUP> {
         let mut lanes = ArrayVec::new();
-        for (index, &query) in self.queries.iter().enumerate() {
+        for (&query, index) in self.queries.iter().zip(self.first_index..) {
             let bounds = Bounds::of(query);
             let root = self.tree.root_if_reached(bounds);
             let lane = root.and_then(|node| lanes.try_push(Lane { node, bounds, index }).ok());
             if lane.is_none() {
-                (self.found)(index, None);
+                found(index, None);
             }
         }
         lanes
@@ -102,12 +90,7 @@ fn step_all<'v, K: Kernel>(kernel: K, lanes: &mut ArrayVec<Lane<'v>, GROUP>) -> 
             Kind::Leaf(leaf) => {
                 let slot = first_reaching(kernel, &leaf.last, lane.bounds.start);
                 leaf.prefetch_slot(slot);
-                let arrival = Arrival {
-                    leaf,
-                    slot,
-                    last: lane.bounds.last,
-                    index: lane.index,
-                };
+                let arrival = Arrival { spot: Spot { leaf, slot }, last: lane.bounds.last, index: lane.index };
                 let _ = arrivals.try_push(arrival);
             }
         }

@@ -4,14 +4,14 @@
 //! is at most one address and `last` at least another. Both are answered for all slots of a node at once,
 //! and the slots that pass are kept as a mask, in a stack of fixed size with one frame a level.
 //!
-//! A subtree passes if its least start and its greatest last address do. All entries of a subtree begin
-//! no later than the next subtree does; so if the next one passes too, or begins early enough, the entry
-//! with the greatest last address is a match. Only the last subtree that begins early enough can turn out fruitless:
-//! at most one a level.
+//! A subtree passes if its least start and its greatest last address do. All entries of a subtree begin no
+//! later than the next subtree does; so where the next one begins early enough, the entry with the greatest
+//! last address is a match. Only the last subtree that begins early enough can turn out fruitless: at most
+//! one a level.
 
 use super::TreeRef;
 use super::node::{CAPACITY, InnerRef, Kind, Leaf, MAX_HEIGHT, NodeRef, flip};
-use super::search::Slot;
+use super::search::{Slot, Spot};
 use super::simd::{Kernel, Mask, Query, dispatch};
 use arrayvec::ArrayVec;
 use std::iter::FusedIterator;
@@ -46,14 +46,7 @@ impl<'v> TreeRef<'v> {
         let (greatest_start, least_last) = (flip(greatest_start), flip(least_last));
         let outside = greatest_start < self.tree.lowest_start || least_last > self.tree.greatest_last;
         let root = if outside { None } else { self.root() };
-        Matching {
-            greatest_start,
-            least_last,
-            leaf: None,
-            leaf_slots: 0,
-            root,
-            frames: ArrayVec::new(),
-        }
+        Matching { greatest_start, least_last, leaf: None, leaf_slots: 0, root, frames: ArrayVec::new() }
     }
 }
 
@@ -64,9 +57,9 @@ impl<'v> Iterator for Matching<'v> {
     fn next(&mut self) -> Option<Slot<'v>> {
         loop {
             while self.leaf_slots == 0 {
-                dispatch(NextLeaf(self))?;
+                dispatch(NextLeaf, &mut *self)?;
             }
-            let found = Slot::of(self.leaf?, take_lowest(&mut self.leaf_slots));
+            let found = Spot { leaf: self.leaf?, slot: take_lowest(&mut self.leaf_slots) }.slot();
             if found.is_some() {
                 return found;
             }
@@ -78,15 +71,14 @@ impl<'v> Iterator for Matching<'v> {
 
 impl FusedIterator for Matching<'_> {}
 
-struct NextLeaf<'i, 'v>(&'i mut Matching<'v>);
+struct NextLeaf;
 
-impl Query for NextLeaf<'_, '_> {
+impl<'v> Query<&mut Matching<'v>> for NextLeaf {
     type Answer = Option<()>;
 
     /// Goes on to the next leaf that passes.
     #[inline(always)]
-    fn run<K: Kernel>(self, kernel: K) -> Option<()> {
-        let matching = self.0;
+    fn run<K: Kernel>(self, matching: &mut Matching<'v>, kernel: K) -> Option<()> {
         let mut node = match matching.root.take() {
             Some(root) => root,
             None => matching.next_subtree()?,

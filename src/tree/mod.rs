@@ -76,13 +76,8 @@ pub(crate) struct NodeCounts {
 
 impl Tree {
     /// The tree of no intervals.
-    pub(crate) const EMPTY: Tree = Tree {
-        root: None,
-        len: 0,
-        lowest_start: UNUSED_START,
-        greatest_last: UNUSED_LAST,
-        height: 0,
-    };
+    pub(crate) const EMPTY: Tree =
+        Tree { root: None, len: 0, lowest_start: UNUSED_START, greatest_last: UNUSED_LAST, height: 0 };
 
     /// The number of entries.
     #[inline]
@@ -105,10 +100,7 @@ impl Tree {
     /// removal, which copies a path and a sibling a level, and an insertion, which copies and splits a path.
     #[inline]
     pub(crate) fn worst_case(&self) -> NodeCounts {
-        NodeCounts {
-            leaf: 4,
-            inner: 4 * usize::from(self.height) + 1,
-        }
+        NodeCounts { leaf: 4, inner: 4 * usize::from(self.height) + 1 }
     }
 
     /// The nodes that `bulk_build` takes for `len` entries.
@@ -126,10 +118,7 @@ impl Tree {
     /// [T1] The nodes and entries that the tree reaches stay allocated and unchanged for `'v`.
     #[inline]
     pub(crate) unsafe fn as_ref<'v>(&self) -> TreeRef<'v> {
-        TreeRef {
-            tree: *self,
-            lifetime: PhantomData,
-        }
+        TreeRef { tree: *self, lifetime: PhantomData }
     }
 
     /// Inserts an entry; its serial must differ from those in the tree.

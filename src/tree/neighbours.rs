@@ -10,7 +10,7 @@
 use super::TreeRef;
 use super::node::{CAPACITY, Kind, NodeRef, flip, unflip};
 use super::path::first_of;
-use super::search::Slot;
+use super::search::{Slot, Spot};
 use super::simd::{Kernel, Query, dispatch};
 use crate::interval::Interval;
 
@@ -20,10 +20,7 @@ impl<'v> TreeRef<'v> {
         if address == u64::MAX {
             return None;
         }
-        dispatch(FirstAfter {
-            root: self.root()?,
-            address: flip(address),
-        })
+        dispatch(FirstAfter(flip(address)), self.root()?)?.slot()
     }
 
     /// The last entry, in order of (start, serial), that begins before `address`.
@@ -31,10 +28,7 @@ impl<'v> TreeRef<'v> {
         if flip(address) <= self.tree.lowest_start {
             return None;
         }
-        dispatch(LastBefore {
-            root: self.root()?,
-            address: flip(address),
-        })
+        dispatch(LastBefore(flip(address)), self.root()?)?.slot()
     }
 
     /// The widest interval around `address` that no entry overlaps; `None` if one covers the address.
@@ -43,18 +37,12 @@ impl<'v> TreeRef<'v> {
             return Some(Interval::FULL);
         };
         if flip(address) > self.tree.greatest_last {
-            return Some(Interval::from_ordered(
-                unflip(self.tree.greatest_last) + 1,
-                u64::MAX,
-            ));
+            return Some(Interval::from_ordered(unflip(self.tree.greatest_last) + 1, u64::MAX));
         }
         if address == u64::MAX {
             return None;
         }
-        let reached = dispatch(ReachedBefore {
-            root,
-            address: flip(address),
-        });
+        let reached = dispatch(ReachedBefore(flip(address)), root);
         let start = match reached {
             None => 0,
             Some(last) if last >= flip(address) => return None,
@@ -66,35 +54,30 @@ impl<'v> TreeRef<'v> {
 }
 
 /// `address` is not the greatest there is, so that an unused slot lies after it.
-struct FirstAfter<'v> {
-    root: NodeRef<'v>,
-    address: i64,
-}
+struct FirstAfter(i64);
 
-impl<'v> Query for FirstAfter<'v> {
-    type Answer = Option<Slot<'v>>;
+impl<'v> Query<NodeRef<'v>> for FirstAfter {
+    type Answer = Option<Spot<'v>>;
 
     #[inline(always)]
-    fn run<K: Kernel>(self, kernel: K) -> Option<Slot<'v>> {
+    fn run<K: Kernel>(self, root: NodeRef<'v>, kernel: K) -> Option<Spot<'v>> {
         let mut next_subtree = None;
-        let mut node = self.root;
+        let mut node = root;
         loop {
             match node.kind() {
                 Kind::Inner(inner) => {
-                    let after = first_of(kernel.greater(&inner.start, self.address));
+                    let after = first_of(kernel.greater(&inner.start, self.0));
                     if after < CAPACITY {
                         next_subtree = inner.child(after).or(next_subtree);
                     }
                     node = inner.child(after.max(1) - 1)?;
                 }
                 Kind::Leaf(leaf) => {
-                    let after = first_of(kernel.greater(&leaf.start, self.address));
-                    let found = if after < CAPACITY {
-                        Slot::of(leaf, after)
-                    } else {
-                        None
-                    };
-                    return found.or_else(|| first_of_all(next_subtree?));
+                    let after = first_of(kernel.greater(&leaf.start, self.0));
+                    if after < CAPACITY && leaf.entry[after].is_some() {
+                        return Some(Spot { leaf, slot: after });
+                    }
+                    return first_of_all(next_subtree?);
                 }
             }
         }
@@ -103,38 +86,33 @@ impl<'v> Query for FirstAfter<'v> {
 
 /// The first entry of a subtree.
 #[inline(always)]
-fn first_of_all(subtree: NodeRef<'_>) -> Option<Slot<'_>> {
+fn first_of_all(subtree: NodeRef<'_>) -> Option<Spot<'_>> {
     let mut node = subtree;
     loop {
         match node.kind() {
             Kind::Inner(inner) => node = inner.child(0)?,
-            Kind::Leaf(leaf) => return Slot::of(leaf, 0),
+            Kind::Leaf(leaf) => return Some(Spot { leaf, slot: 0 }),
         }
     }
 }
 
 /// Some entry begins before `address`.
-struct LastBefore<'v> {
-    root: NodeRef<'v>,
-    address: i64,
-}
+struct LastBefore(i64);
 
-impl<'v> Query for LastBefore<'v> {
-    type Answer = Option<Slot<'v>>;
+impl<'v> Query<NodeRef<'v>> for LastBefore {
+    type Answer = Option<Spot<'v>>;
 
     #[inline(always)]
-    fn run<K: Kernel>(self, kernel: K) -> Option<Slot<'v>> {
-        let mut node = self.root;
+    fn run<K: Kernel>(self, root: NodeRef<'v>, kernel: K) -> Option<Spot<'v>> {
+        let mut node = root;
         loop {
             match node.kind() {
                 Kind::Inner(inner) => {
-                    node = inner.child(first_of(kernel.at_least(&inner.start, self.address)).max(1) - 1)?;
+                    node = inner.child(first_of(kernel.at_least(&inner.start, self.0)).max(1) - 1)?;
                 }
                 Kind::Leaf(leaf) => {
-                    return Slot::of(
-                        leaf,
-                        first_of(kernel.at_least(&leaf.start, self.address)).max(1) - 1,
-                    );
+                    let slot = first_of(kernel.at_least(&leaf.start, self.0)).max(1) - 1;
+                    return Some(Spot { leaf, slot });
                 }
             }
         }
@@ -142,29 +120,26 @@ impl<'v> Query for LastBefore<'v> {
 }
 
 /// `address` is not the greatest there is, so that an unused slot lies after it.
-struct ReachedBefore<'v> {
-    root: NodeRef<'v>,
-    address: i64,
-}
+struct ReachedBefore(i64);
 
-impl Query for ReachedBefore<'_> {
+impl Query<NodeRef<'_>> for ReachedBefore {
     /// The greatest last address of the entries that begin at or before the address.
     type Answer = Option<i64>;
 
     #[inline(always)]
-    fn run<K: Kernel>(self, kernel: K) -> Option<i64> {
+    fn run<K: Kernel>(self, root: NodeRef<'_>, kernel: K) -> Option<i64> {
         let mut reached = None;
-        let mut node = self.root;
+        let mut node = root;
         loop {
             match node.kind() {
                 Kind::Inner(inner) => {
-                    let after = first_of(kernel.greater(&inner.start, self.address));
+                    let after = first_of(kernel.greater(&inner.start, self.0));
                     let slot = after.max(1) - 1;
                     reached = reached.max(inner.last.iter().take(slot).copied().max());
                     node = inner.child(slot)?;
                 }
                 Kind::Leaf(leaf) => {
-                    let after = first_of(kernel.greater(&leaf.start, self.address));
+                    let after = first_of(kernel.greater(&leaf.start, self.0));
                     return reached.max(leaf.last.iter().take(after).copied().max());
                 }
             }

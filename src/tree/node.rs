@@ -40,6 +40,7 @@ use super::slots::Slots;
 use arrayvec::ArrayVec;
 use std::cell::Cell;
 use std::marker::PhantomData;
+use std::mem::offset_of;
 use std::ops::Deref;
 use std::ptr::{self, NonNull};
 
@@ -121,12 +122,7 @@ pub(crate) struct NodeHeader {
 
 impl NodeHeader {
     pub(crate) const fn new(birth: u64, len: u8, height: u8) -> NodeHeader {
-        NodeHeader {
-            birth,
-            link: Cell::new(ptr::null_mut()),
-            len,
-            height,
-        }
+        NodeHeader { birth, link: Cell::new(ptr::null_mut()), len, height }
     }
 }
 
@@ -221,11 +217,7 @@ impl<'v> NodeRef<'v> {
     /// [T1] and [T3] hold for `'v` for the tree of this height below `node`.
     #[inline(always)]
     pub(super) unsafe fn new(node: NonNull<()>, height: u8) -> NodeRef<'v> {
-        NodeRef {
-            node,
-            height,
-            lifetime: PhantomData,
-        }
+        NodeRef { node, height, lifetime: PhantomData }
     }
 
     /// Looks at the node. This is where a search visits a node.
@@ -239,10 +231,7 @@ impl<'v> NodeRef<'v> {
         } else {
             // SAFETY: [T1] [T3] A node of another height is inner, and stays allocated and unchanged for 'v.
             let inner = unsafe { self.node.cast().as_ref() };
-            Kind::Inner(InnerRef {
-                inner,
-                height: self.height,
-            })
+            Kind::Inner(InnerRef { inner, height: self.height })
         }
     }
 
@@ -264,11 +253,7 @@ impl<'v> InnerRef<'v> {
     #[inline(always)]
     pub(super) fn child(self, slot: usize) -> Option<NodeRef<'v>> {
         let node = self.inner.child[slot % CAPACITY]?;
-        Some(NodeRef {
-            node,
-            height: self.height - 1,
-            lifetime: PhantomData,
-        })
+        Some(NodeRef { node, height: self.height - 1, lifetime: PhantomData })
     }
 
     #[inline(always)]
@@ -370,10 +355,7 @@ impl Node for Leaf {
     }
 
     fn first(&self) -> Key {
-        Key {
-            start: self.start[0],
-            serial: self.serial_at(0),
-        }
+        Key { start: self.start[0], serial: self.serial_at(0) }
     }
 
     #[inline]
@@ -396,13 +378,9 @@ impl Node for Leaf {
 
     #[inline(always)]
     unsafe fn copy_slots(from: NonNull<Leaf>, to: NonNull<Leaf>) {
-        let (from, to) = (from.as_ptr(), to.as_ptr());
-        // SAFETY: [T1] [T2] `from` is an initialised node that nothing changes, `to` is another, of our own.
-        unsafe {
-            ptr::copy_nonoverlapping(&raw const (*from).last, &raw mut (*to).last, 1);
-            ptr::copy_nonoverlapping(&raw const (*from).start, &raw mut (*to).start, 1);
-            ptr::copy_nonoverlapping(&raw const (*from).entry, &raw mut (*to).entry, 1);
-        }
+        // SAFETY: [T1] [T2] `from` is an initialised node that nothing changes but for its header, which comes
+        // after the slots; `to` is another, of our own.
+        unsafe { copy_prefix(from, to, offset_of!(Leaf, header)) }
     }
 
     #[inline(always)]
@@ -422,10 +400,7 @@ impl Node for Inner {
 
     #[inline]
     fn first(&self) -> Key {
-        Key {
-            start: self.start[0],
-            serial: self.serial[0],
-        }
+        Key { start: self.start[0], serial: self.serial[0] }
     }
 
     #[inline]
@@ -448,14 +423,9 @@ impl Node for Inner {
 
     #[inline(always)]
     unsafe fn copy_slots(from: NonNull<Inner>, to: NonNull<Inner>) {
-        let (from, to) = (from.as_ptr(), to.as_ptr());
-        // SAFETY: [T1] [T2] `from` is an initialised node that nothing changes, `to` is another, of our own.
-        unsafe {
-            ptr::copy_nonoverlapping(&raw const (*from).last, &raw mut (*to).last, 1);
-            ptr::copy_nonoverlapping(&raw const (*from).child, &raw mut (*to).child, 1);
-            ptr::copy_nonoverlapping(&raw const (*from).start, &raw mut (*to).start, 1);
-            ptr::copy_nonoverlapping(&raw const (*from).serial, &raw mut (*to).serial, 1);
-        }
+        // SAFETY: [T1] [T2] `from` is an initialised node that nothing changes but for its header, which comes
+        // after the slots; `to` is another, of our own.
+        unsafe { copy_prefix(from, to, offset_of!(Inner, header)) }
     }
 
     #[inline(always)]
@@ -463,6 +433,16 @@ impl Node for Inner {
         // SAFETY: [T2] The node is the edit's own, and of this type.
         unsafe { (&raw mut (*node.as_ptr()).header).write(header) }
     }
+}
+
+/// Copies the first bytes of a value, in one piece: the C library's copy knows the widest registers there are.
+///
+/// # Safety
+/// Both are valid for that many bytes, aligned, and different.
+#[inline(always)]
+unsafe fn copy_prefix<N>(from: NonNull<N>, to: NonNull<N>, byte_count: usize) {
+    // SAFETY: [T1] [T2] The caller vouches for both.
+    unsafe { ptr::copy_nonoverlapping(from.cast::<u8>().as_ptr(), to.cast::<u8>().as_ptr(), byte_count) }
 }
 
 /// A private node that is no longer used.
@@ -485,11 +465,7 @@ impl<'s, S: NodeStore> Workshop<'s, S> {
     #[inline]
     pub(super) unsafe fn new(store: &'s mut S) -> Self {
         let birth = store.birth();
-        Workshop {
-            store,
-            birth,
-            discarded: ArrayVec::new(),
-        }
+        Workshop { store, birth, discarded: ArrayVec::new() }
     }
 
     /// The root of a tree, for reading while nothing is changed.
@@ -513,7 +489,8 @@ impl<'s, S: NodeStore> Workshop<'s, S> {
 
     #[inline(always)]
     pub(super) fn write<N: Node>(&mut self, mut node: Private<N>) -> &mut N {
-        // SAFETY: [T2] [T4] [T5] The node is valid and the edit's alone; the mutable borrow makes this the one reference.
+        // SAFETY: [T2] [T4] [T5] The node is valid and the edit's alone; the mutable borrow makes this the only
+        // reference.
         unsafe { node.0.as_mut() }
     }
 
@@ -539,10 +516,7 @@ impl<'s, S: NodeStore> Workshop<'s, S> {
     /// As `child`, of a node that need not be private.
     pub(super) fn child_of<N: Node>(&self, parent: Handle<Inner>, slot: usize) -> Handle<N> {
         let parent = self.read(parent);
-        assert!(
-            N::IS_LEAF == (parent.header.height == 1),
-            "the height of a node tells the kind of its children"
-        );
+        assert!(N::IS_LEAF == (parent.header.height == 1), "the height of a node tells the kind of its children");
         Handle(parent.child[slot].expect("[T3] a used slot has a child").cast())
     }
 
@@ -554,11 +528,7 @@ impl<'s, S: NodeStore> Workshop<'s, S> {
     /// The node itself if it is private, else a private copy that replaces it.
     #[inline]
     pub(super) fn own<N: Node>(&mut self, node: Handle<N>) -> Private<N> {
-        if self.is_private(node) {
-            Private(node.0)
-        } else {
-            self.copy(node)
-        }
+        if self.is_private(node) { Private(node.0) } else { self.copy(node) }
     }
 
     #[inline]

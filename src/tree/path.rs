@@ -7,7 +7,7 @@
 
 use super::TreeRef;
 use super::node::{CAPACITY, Handle, Inner, InnerRef, Key, Kind, Leaf, MAX_HEIGHT, NodeRef, flip};
-use super::search::Slot;
+use super::search::{Slot, Spot};
 use super::simd::{Kernel, Mask, Query, dispatch};
 use arrayvec::ArrayVec;
 
@@ -32,66 +32,39 @@ pub(super) struct Path {
 /// The way to `key`. `None` if the tree is broken.
 #[inline]
 pub(super) fn path_to(root: NodeRef<'_>, key: Key) -> Option<Path> {
-    dispatch(PathTo { root, key })
+    dispatch(PathTo(key), root)
 }
 
-struct PathTo<'v> {
-    root: NodeRef<'v>,
-    key: Key,
-}
+struct PathTo(Key);
 
-impl Query for PathTo<'_> {
+impl Query<NodeRef<'_>> for PathTo {
     type Answer = Option<Path>;
 
     #[inline(always)]
-    fn run<K: Kernel>(self, kernel: K) -> Option<Path> {
+    fn run<K: Kernel>(self, root: NodeRef<'_>, kernel: K) -> Option<Path> {
         let mut steps = ArrayVec::new();
-        let (leaf, rank) = descend(kernel, self.root, self.key, |inner, slot| {
-            steps
-                .try_push(Step {
-                    node: inner.handle(),
-                    slot,
-                })
-                .ok()
-        })?;
-        Some(Path {
-            steps,
-            leaf: Handle::of(leaf),
-            rank,
-            found: is_key_before(leaf, rank, self.key),
-        })
+        let (leaf, rank) =
+            descend(kernel, root, self.0, |inner, slot| steps.try_push(Step { node: inner.handle(), slot }).ok())?;
+        Some(Path { steps, leaf: Handle::of(leaf), rank, found: is_key_before(leaf, rank, self.0) })
     }
 }
 
 impl<'v> TreeRef<'v> {
     /// The entry of this start and serial.
     pub(crate) fn locate(self, start: u64, serial: u64) -> Option<Slot<'v>> {
-        dispatch(Locate {
-            root: self.root()?,
-            key: Key {
-                start: flip(start),
-                serial,
-            },
-        })
+        dispatch(Locate(Key { start: flip(start), serial }), self.root()?)?.slot()
     }
 }
 
-struct Locate<'v> {
-    root: NodeRef<'v>,
-    key: Key,
-}
+struct Locate(Key);
 
-impl<'v> Query for Locate<'v> {
-    type Answer = Option<Slot<'v>>;
+impl<'v> Query<NodeRef<'v>> for Locate {
+    type Answer = Option<Spot<'v>>;
 
     #[inline(always)]
-    fn run<K: Kernel>(self, kernel: K) -> Option<Slot<'v>> {
-        let (leaf, rank) = descend(kernel, self.root, self.key, |_, _| Some(()))?;
-        if is_key_before(leaf, rank, self.key) {
-            Slot::of(leaf, rank - 1)
-        } else {
-            None
-        }
+    fn run<K: Kernel>(self, root: NodeRef<'v>, kernel: K) -> Option<Spot<'v>> {
+        let (leaf, rank) = descend(kernel, root, self.0, |_, _| Some(()))?;
+        is_key_before(leaf, rank, self.0).then(|| Spot { leaf, slot: rank - 1 })
     }
 }
 
@@ -107,16 +80,12 @@ fn descend<'v, K: Kernel>(
     loop {
         match node.kind() {
             Kind::Inner(inner) => {
-                let slot =
-                    count_up_to(kernel, &inner.start, key, |slot| inner.serial[slot % CAPACITY]).max(1) - 1;
+                let slot = count_up_to(kernel, &inner.start, key, |slot| inner.serial[slot % CAPACITY]).max(1) - 1;
                 pass(inner, slot)?;
                 node = inner.child(slot)?;
             }
             Kind::Leaf(leaf) => {
-                return Some((
-                    leaf,
-                    count_up_to(kernel, &leaf.start, key, |slot| leaf.serial_at(slot)),
-                ));
+                return Some((leaf, count_up_to(kernel, &leaf.start, key, |slot| leaf.serial_at(slot))));
             }
         }
     }
@@ -124,12 +93,7 @@ fn descend<'v, K: Kernel>(
 
 /// The number of slots whose key is `key` or less.
 #[inline(always)]
-fn count_up_to<K: Kernel>(
-    kernel: K,
-    starts: &[i64; CAPACITY],
-    key: Key,
-    serial_at: impl Fn(usize) -> u64,
-) -> usize {
+fn count_up_to<K: Kernel>(kernel: K, starts: &[i64; CAPACITY], key: Key, serial_at: impl Fn(usize) -> u64) -> usize {
     let count = first_of(kernel.greater(starts, key.start));
     if count == 0 || starts[count - 1] != key.start || serial_at(count - 1) <= key.serial {
         return count;
@@ -137,11 +101,7 @@ fn count_up_to<K: Kernel>(
     let (mut low, mut high) = (first_of(kernel.at_least(starts, key.start)), count - 1);
     while low < high {
         let middle = (low + high) / 2;
-        if serial_at(middle) <= key.serial {
-            low = middle + 1
-        } else {
-            high = middle
-        }
+        if serial_at(middle) <= key.serial { low = middle + 1 } else { high = middle }
     }
     low
 }

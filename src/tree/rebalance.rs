@@ -32,12 +32,7 @@ fn mend_child<N: Node, S: NodeStore>(workshop: &mut Workshop<'_, S>, parent: Pri
 }
 
 /// Joins the children in `left` and the slot after it into the one in `thin`.
-fn join<N: Node, S: NodeStore>(
-    workshop: &mut Workshop<'_, S>,
-    parent: Private<Inner>,
-    left: usize,
-    thin: usize,
-) {
+fn join<N: Node, S: NodeStore>(workshop: &mut Workshop<'_, S>, parent: Private<Inner>, left: usize, thin: usize) {
     let other = if thin == left { left + 1 } else { left };
     let gone = workshop.child::<N>(parent, other);
     let kept = workshop.child::<N>(parent, thin);
@@ -50,35 +45,21 @@ fn join<N: Node, S: NodeStore>(
     }
     workshop.let_go(gone);
     let inner = workshop.write(parent);
-    let summary = Summary {
-        first: inner.first_at(left),
-        last: inner.last[left].max(inner.last[left + 1]),
-    };
+    let summary = Summary { first: inner.first_at(left), last: inner.last[left].max(inner.last[left + 1]) };
     inner.set(left, kept.address(), summary);
     inner.close_gap(left + 1);
 }
 
 /// Evens out the children in `left` and the slot after it.
 fn balance<N: Node, S: NodeStore>(workshop: &mut Workshop<'_, S>, parent: Private<Inner>, left: usize) {
-    let (a, b) = (
-        workshop.child::<N>(parent, left),
-        workshop.child::<N>(parent, left + 1),
-    );
+    let (a, b) = (workshop.child::<N>(parent, left), workshop.child::<N>(parent, left + 1));
     let (a, b) = (workshop.own(a), workshop.own(b));
     let (node, sibling) = workshop.write_both(a, b);
     node.balance(sibling);
-    let (last, sibling_summary) = (
-        node.greatest_last(),
-        Summary {
-            first: sibling.first(),
-            last: sibling.greatest_last(),
-        },
-    );
+    let (last, sibling_summary) =
+        (node.greatest_last(), Summary { first: sibling.first(), last: sibling.greatest_last() });
     let inner = workshop.write(parent);
-    let summary = Summary {
-        first: inner.first_at(left),
-        last,
-    };
+    let summary = Summary { first: inner.first_at(left), last };
     inner.set(left, a.address(), summary);
     inner.set(left + 1, b.address(), sibling_summary);
 }

@@ -29,20 +29,7 @@ pub(crate) struct Slot<'v> {
     lifetime: PhantomData<&'v EntryPtr>,
 }
 
-impl<'v> Slot<'v> {
-    /// What stands in a slot of a leaf, if that is in use.
-    #[inline(always)]
-    pub(super) fn of(leaf: &'v Leaf, slot: usize) -> Option<Slot<'v>> {
-        let slot = slot % CAPACITY;
-        let entry = leaf.entry[slot]?;
-        Some(Slot {
-            start: unflip(leaf.start[slot]),
-            last: unflip(leaf.last[slot]),
-            entry,
-            lifetime: PhantomData,
-        })
-    }
-
+impl Slot<'_> {
     #[inline]
     pub(crate) fn interval(self) -> Interval {
         Interval::from_ordered(self.start, self.last)
@@ -59,10 +46,7 @@ pub(super) struct Bounds {
 impl Bounds {
     #[inline(always)]
     pub(super) fn of(query: Interval) -> Bounds {
-        Bounds {
-            start: flip(query.start()),
-            last: flip(query.last()),
-        }
+        Bounds { start: flip(query.start()), last: flip(query.last()) }
     }
 }
 
@@ -71,10 +55,7 @@ impl<'v> TreeRef<'v> {
     #[inline]
     pub(crate) fn first_overlap(self, query: Interval) -> Option<Slot<'v>> {
         let bounds = Bounds::of(query);
-        dispatch(FirstOverlap {
-            root: self.root_if_reached(bounds)?,
-            bounds,
-        })
+        dispatch(FirstReaching(bounds.start), self.root_if_reached(bounds)?)?.slot_if_begun(bounds.last)
     }
 
     /// The root, unless the summary of the tree rules out any overlap.
@@ -87,25 +68,44 @@ impl<'v> TreeRef<'v> {
     }
 }
 
-pub(super) struct FirstOverlap<'v> {
-    pub(super) root: NodeRef<'v>,
-    pub(super) bounds: Bounds,
+/// A slot of a leaf: what a descent answers, small enough for registers.
+#[derive(Clone, Copy)]
+pub(super) struct Spot<'v> {
+    pub(super) leaf: &'v Leaf,
+    pub(super) slot: usize,
 }
 
-impl<'v> Query for FirstOverlap<'v> {
-    type Answer = Option<Slot<'v>>;
+impl<'v> Spot<'v> {
+    /// What stands there, if the slot is in use.
+    #[inline(always)]
+    pub(super) fn slot(self) -> Option<Slot<'v>> {
+        let slot = self.slot % CAPACITY;
+        let entry = self.leaf.entry[slot]?;
+        let (start, last) = (unflip(self.leaf.start[slot]), unflip(self.leaf.last[slot]));
+        Some(Slot { start, last, entry, lifetime: PhantomData })
+    }
+
+    /// What stands there, if it begins no later than `last`.
+    #[inline(always)]
+    pub(super) fn slot_if_begun(self, last: i64) -> Option<Slot<'v>> {
+        if self.leaf.start[self.slot % CAPACITY] > last { None } else { self.slot() }
+    }
+}
+
+/// Seeks the first entry that ends at or after the address. There is one.
+pub(super) struct FirstReaching(pub(super) i64);
+
+impl<'v> Query<NodeRef<'v>> for FirstReaching {
+    type Answer = Option<Spot<'v>>;
 
     #[inline(always)]
-    fn run<K: Kernel>(self, kernel: K) -> Option<Slot<'v>> {
-        let mut node = self.root;
+    fn run<K: Kernel>(self, root: NodeRef<'v>, kernel: K) -> Option<Spot<'v>> {
+        let mut node = root;
         loop {
             match node.kind() {
-                Kind::Inner(inner) => {
-                    node = inner.child(first_reaching(kernel, &inner.last, self.bounds.start))?
-                }
+                Kind::Inner(inner) => node = inner.child(first_reaching(kernel, &inner.last, self.0))?,
                 Kind::Leaf(leaf) => {
-                    let slot = first_reaching(kernel, &leaf.last, self.bounds.start);
-                    return slot_if_begun(leaf, slot, self.bounds.last);
+                    return Some(Spot { leaf, slot: first_reaching(kernel, &leaf.last, self.0) });
                 }
             }
         }
@@ -116,14 +116,4 @@ impl<'v> Query for FirstOverlap<'v> {
 #[inline(always)]
 pub(super) fn first_reaching<K: Kernel>(kernel: K, last: &[i64; CAPACITY], bound: i64) -> usize {
     kernel.at_least(last, bound).trailing_zeros() as usize % CAPACITY
-}
-
-/// What stands in the slot, if it begins no later than `last`.
-#[inline(always)]
-pub(super) fn slot_if_begun(leaf: &Leaf, slot: usize, last: i64) -> Option<Slot<'_>> {
-    if leaf.start[slot % CAPACITY] > last {
-        None
-    } else {
-        Slot::of(leaf, slot)
-    }
 }

@@ -31,26 +31,35 @@ pub(super) trait Kernel: Copy {
     fn greater(self, keys: &[i64; CAPACITY], bound: i64) -> Mask;
 }
 
-/// A search that can run on any kernel. `run` should be `#[inline(always)]`.
-pub(super) trait Query {
+/// A search that can run on any kernel, from a place in the tree. `run` should be `#[inline(always)]`.
+///
+/// Query and place are two arguments, so that each fits into registers: passed through memory, what was just
+/// stored in parts would be loaded as one vector, for which the processor has to wait.
+pub(super) trait Query<P> {
     type Answer;
 
-    fn run<K: Kernel>(self, kernel: K) -> Self::Answer;
+    fn run<K: Kernel>(self, place: P, kernel: K) -> Self::Answer;
 }
 
 /// Runs `query` on the best kernel of this processor.
 #[inline]
-pub(super) fn dispatch<Q: Query>(query: Q) -> Q::Answer {
+pub(super) fn dispatch<P, Q: Query<P>>(query: Q, place: P) -> Q::Answer {
     #[cfg(target_arch = "x86_64")]
     {
         if let Some(kernel) = x86::Avx512::detect() {
-            return x86::run_in_avx512(query, kernel);
+            return x86::run_in_avx512(query, place, kernel);
         }
         if let Some(kernel) = x86::Avx2::detect() {
-            return x86::run_in_avx2(query, kernel);
+            return x86::run_in_avx2(query, place, kernel);
         }
     }
-    query.run(Portable)
+    run_portable(query, place)
+}
+
+/// Out of line, as the others are, so that a caller of `dispatch` stays small.
+#[inline(never)]
+fn run_portable<P, Q: Query<P>>(query: Q, place: P) -> Q::Answer {
+    query.run(place, Portable)
 }
 
 /// The kernel for every processor, without branches.
@@ -60,16 +69,12 @@ pub(super) struct Portable;
 impl Kernel for Portable {
     #[inline(always)]
     fn at_least(self, keys: &[i64; CAPACITY], bound: i64) -> Mask {
-        keys.iter()
-            .enumerate()
-            .fold(0, |mask, (slot, &key)| mask | (Mask::from(key >= bound) << slot))
+        keys.iter().enumerate().fold(0, |mask, (slot, &key)| mask | (Mask::from(key >= bound) << slot))
     }
 
     #[inline(always)]
     fn greater(self, keys: &[i64; CAPACITY], bound: i64) -> Mask {
-        keys.iter()
-            .enumerate()
-            .fold(0, |mask, (slot, &key)| mask | (Mask::from(key > bound) << slot))
+        keys.iter().enumerate().fold(0, |mask, (slot, &key)| mask | (Mask::from(key > bound) << slot))
     }
 }
 
@@ -91,8 +96,8 @@ pub(super) mod x86 {
     use super::{CAPACITY, Kernel, Mask, Query};
     use std::arch::x86_64::{
         __m256i, __m512i, _mm256_castsi256_pd, _mm256_cmpgt_epi64, _mm256_loadu_si256, _mm256_movemask_pd,
-        _mm256_set1_epi64x, _mm512_mask_cmpge_epi64_mask, _mm512_mask_cmpgt_epi64_mask,
-        _mm512_maskz_loadu_epi64, _mm512_set1_epi64,
+        _mm256_set1_epi64x, _mm512_mask_cmpge_epi64_mask, _mm512_mask_cmpgt_epi64_mask, _mm512_maskz_loadu_epi64,
+        _mm512_set1_epi64,
     };
 
     /// The keys in a vector of AVX2.
@@ -107,10 +112,10 @@ pub(super) mod x86 {
     pub(in super::super) struct Avx2(());
 
     impl Avx2 {
-        /// The kernel, if this processor has AVX2. The answer is cached by the standard library.
+        /// The kernel, if this processor has AVX2 and BMI1. The answer is cached by the standard library.
         #[inline(always)]
         pub(in super::super) fn detect() -> Option<Avx2> {
-            std::arch::is_x86_feature_detected!("avx2").then_some(Avx2(()))
+            (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi1")).then_some(Avx2(()))
         }
     }
 
@@ -130,14 +135,14 @@ pub(super) mod x86 {
 
     /// Runs `query` in code compiled for AVX2.
     #[inline(always)]
-    pub(super) fn run_in_avx2<Q: Query>(query: Q, kernel: Avx2) -> Q::Answer {
+    pub(super) fn run_in_avx2<P, Q: Query<P>>(query: Q, place: P, kernel: Avx2) -> Q::Answer {
         // SAFETY: [K1] `kernel` exists, so the processor has AVX2.
-        unsafe { in_avx2(query, kernel) }
+        unsafe { in_avx2(query, place, kernel) }
     }
 
-    #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
-    fn in_avx2<Q: Query>(query: Q, kernel: Avx2) -> Q::Answer {
-        query.run(kernel)
+    #[target_feature(enable = "avx2,bmi1")]
+    fn in_avx2<P, Q: Query<P>>(query: Q, place: P, kernel: Avx2) -> Q::Answer {
+        query.run(place, kernel)
     }
 
     /// The kernel for AVX-512: eight keys at a time, and the comparison gives the mask.
@@ -145,10 +150,10 @@ pub(super) mod x86 {
     pub(in super::super) struct Avx512(());
 
     impl Avx512 {
-        /// The kernel, if this processor has AVX-512. The answer is cached by the standard library.
+        /// The kernel, if this processor has AVX-512 and BMI1. The answer is cached by the standard library.
         #[inline(always)]
         pub(in super::super) fn detect() -> Option<Avx512> {
-            std::arch::is_x86_feature_detected!("avx512f").then_some(Avx512(()))
+            (is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("bmi1")).then_some(Avx512(()))
         }
     }
 
@@ -168,14 +173,14 @@ pub(super) mod x86 {
 
     /// Runs `query` in code compiled for AVX-512.
     #[inline(always)]
-    pub(super) fn run_in_avx512<Q: Query>(query: Q, kernel: Avx512) -> Q::Answer {
+    pub(super) fn run_in_avx512<P, Q: Query<P>>(query: Q, place: P, kernel: Avx512) -> Q::Answer {
         // SAFETY: [K1] `kernel` exists, so the processor has AVX-512.
-        unsafe { in_avx512(query, kernel) }
+        unsafe { in_avx512(query, place, kernel) }
     }
 
-    #[target_feature(enable = "avx512f")]
-    fn in_avx512<Q: Query>(query: Q, kernel: Avx512) -> Q::Answer {
-        query.run(kernel)
+    #[target_feature(enable = "avx512f,bmi1")]
+    fn in_avx512<P, Q: Query<P>>(query: Q, place: P, kernel: Avx512) -> Q::Answer {
+        query.run(place, kernel)
     }
 
     #[inline]

@@ -4,9 +4,7 @@
 //! is copied ([`Slots::copy_from`], [`Slots::move_within`]) and how the rest is marked unused
 //! ([`Slots::set_len`]); all other motions are made of these three.
 
-use super::node::{
-    CAPACITY, ChildPtr, EntryPtr, Inner, Key, Leaf, Summary, UNUSED_LAST, UNUSED_SERIAL, UNUSED_START,
-};
+use super::node::{CAPACITY, ChildPtr, EntryPtr, Inner, Key, Leaf, Summary, UNUSED_LAST, UNUSED_SERIAL, UNUSED_START};
 use std::ops::Range;
 
 /// A list of up to [`CAPACITY`] slots.
@@ -178,10 +176,7 @@ impl Leaf {
 impl Inner {
     #[inline]
     pub(super) fn first_at(&self, slot: usize) -> Key {
-        Key {
-            start: self.start[slot % CAPACITY],
-            serial: self.serial[slot % CAPACITY],
-        }
+        Key { start: self.start[slot % CAPACITY], serial: self.serial[slot % CAPACITY] }
     }
 
     #[inline]

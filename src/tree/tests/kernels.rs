@@ -1,7 +1,7 @@
 //! All kernels give the same answers, and those of the definition.
 
 use super::super::node::CAPACITY;
-use super::super::search::{Bounds, FirstOverlap};
+use super::super::search::{Bounds, FirstReaching};
 use super::super::simd::{Kernel, Mask, Portable, Query};
 use super::model::item;
 use super::world::World;
@@ -14,26 +14,23 @@ struct Compare<'k> {
     bound: i64,
 }
 
-impl Query for Compare<'_> {
+impl Query<()> for Compare<'_> {
     type Answer = (Mask, Mask);
 
     #[inline(always)]
-    fn run<K: Kernel>(self, kernel: K) -> (Mask, Mask) {
-        (
-            kernel.at_least(self.keys, self.bound),
-            kernel.greater(self.keys, self.bound),
-        )
+    fn run<K: Kernel>(self, (): (), kernel: K) -> (Mask, Mask) {
+        (kernel.at_least(self.keys, self.bound), kernel.greater(self.keys, self.bound))
     }
 }
 
 /// Runs a query on each kernel of this processor.
-fn on_every_kernel<Q: Query>(query: impl Fn() -> Q) -> Vec<Q::Answer> {
-    let mut answers = vec![query().run(Portable)];
+fn on_every_kernel<P: Copy, Q: Query<P>>(query: impl Fn() -> Q, place: P) -> Vec<Q::Answer> {
+    let mut answers = vec![query().run(place, Portable)];
     #[cfg(target_arch = "x86_64")]
     {
         use super::super::simd::x86::{Avx2, Avx512};
-        answers.extend(Avx2::detect().map(|kernel| query().run(kernel)));
-        answers.extend(Avx512::detect().map(|kernel| query().run(kernel)));
+        answers.extend(Avx2::detect().map(|kernel| query().run(place, kernel)));
+        answers.extend(Avx512::detect().map(|kernel| query().run(place, kernel)));
     }
     answers
 }
@@ -50,7 +47,7 @@ proptest! {
             (0..CAPACITY).filter(|&slot| holds(keys[slot])).fold(0, |mask: Mask, slot| mask | 1 << slot)
         };
         let expected = (bits(&|key| key >= bound), bits(&|key| key > bound));
-        for answer in on_every_kernel(|| Compare { keys: &keys, bound }) {
+        for answer in on_every_kernel(|| Compare { keys: &keys, bound }, ()) {
             prop_assert_eq!(answer, expected);
         }
     }
@@ -65,8 +62,9 @@ proptest! {
             let query = Interval::from_ordered(start, start + more);
             let bounds = Bounds::of(query);
             let Some(root) = world.tree_ref().root_if_reached(bounds) else { continue };
-            for answer in on_every_kernel(|| FirstOverlap { root, bounds }) {
-                prop_assert_eq!(answer.map(item), world.model.first_overlap(query));
+            for answer in on_every_kernel(|| FirstReaching(bounds.start), root) {
+                let found = answer.and_then(|spot| spot.slot_if_begun(bounds.last));
+                prop_assert_eq!(found.map(item), world.model.first_overlap(query));
             }
         }
     }

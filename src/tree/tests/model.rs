@@ -22,35 +22,24 @@ impl Model {
     }
 
     pub(super) fn sort(&mut self) {
-        self.items
-            .sort_by_key(|item| (item.interval.start(), item.serial));
+        self.items.sort_by_key(|item| (item.interval.start(), item.serial));
     }
 
     pub(super) fn matching(&self, greatest_start: u64, least_last: u64) -> Vec<Item> {
-        let fits =
-            |item: &&Item| item.interval.start() <= greatest_start && item.interval.last() >= least_last;
+        let fits = |item: &&Item| item.interval.start() <= greatest_start && item.interval.last() >= least_last;
         self.items.iter().filter(fits).copied().collect()
     }
 
     pub(super) fn first_overlap(&self, query: Interval) -> Option<Item> {
-        self.items
-            .iter()
-            .find(|item| item.interval.overlaps(query))
-            .copied()
+        self.items.iter().find(|item| item.interval.overlaps(query)).copied()
     }
 
     pub(super) fn first_after(&self, address: u64) -> Option<Item> {
-        self.items
-            .iter()
-            .find(|item| item.interval.start() > address)
-            .copied()
+        self.items.iter().find(|item| item.interval.start() > address).copied()
     }
 
     pub(super) fn last_before(&self, address: u64) -> Option<Item> {
-        self.items
-            .iter()
-            .rfind(|item| item.interval.start() < address)
-            .copied()
+        self.items.iter().rfind(|item| item.interval.start() < address).copied()
     }
 
     pub(super) fn gap_at(&self, address: u64) -> Option<Interval> {
@@ -71,26 +60,14 @@ impl Model {
     /// Verifies that the tree answers every question about `query` and its ends as the model does.
     pub(super) fn verify(&self, tree: TreeRef<'_>, query: Interval) {
         let (start, last) = (query.start(), query.last());
-        assert_eq!(
-            tree.first_overlap(query).map(item),
-            self.first_overlap(query),
-            "first overlap of {query}"
-        );
+        assert_eq!(tree.first_overlap(query).map(item), self.first_overlap(query), "first overlap of {query}");
         let overlapping: Vec<Item> = tree.matching(last, start).map(item).collect();
         assert_eq!(overlapping, self.matching(last, start), "overlaps of {query}");
         let containing: Vec<Item> = tree.matching(start, last).map(item).collect();
         assert_eq!(containing, self.matching(start, last), "those that cover {query}");
         for address in [start, last] {
-            assert_eq!(
-                tree.first_after(address).map(item),
-                self.first_after(address),
-                "after {address:#x}"
-            );
-            assert_eq!(
-                tree.last_before(address).map(item),
-                self.last_before(address),
-                "before {address:#x}"
-            );
+            assert_eq!(tree.first_after(address).map(item), self.first_after(address), "after {address:#x}");
+            assert_eq!(tree.last_before(address).map(item), self.last_before(address), "before {address:#x}");
             assert_eq!(tree.gap_at(address), self.gap_at(address), "gap at {address:#x}");
         }
     }
@@ -102,9 +79,7 @@ impl Model {
         let all: Vec<Item> = tree.matching(u64::MAX, 0).map(item).collect();
         assert_eq!(all, self.items);
         for &Item { interval, serial, .. } in &self.items {
-            let found = tree
-                .locate(interval.start(), serial)
-                .map(|slot| (slot.interval(), slot.entry));
+            let found = tree.locate(interval.start(), serial).map(|slot| (slot.interval(), slot.entry));
             assert_eq!(found.map(|(found, _)| found), Some(interval));
             assert!(tree.locate(interval.start(), serial + (1 << 40)).is_none());
         }
@@ -133,9 +108,7 @@ impl Model {
         addresses.sort_unstable();
         addresses.dedup();
         let points = addresses.iter().map(|&address| Interval::point(address));
-        let spans = addresses
-            .windows(2)
-            .map(|pair| Interval::from_ordered(pair[0], pair[1]));
+        let spans = addresses.windows(2).map(|pair| Interval::from_ordered(pair[0], pair[1]));
         points.chain(spans).chain([Interval::FULL]).collect()
     }
 }
@@ -143,9 +116,5 @@ impl Model {
 pub(super) fn item(slot: Slot<'_>) -> Item {
     // SAFETY: [T1] The entries of a test live until its end.
     let serial = unsafe { slot.entry.0.as_ref() }.serial.get();
-    Item {
-        interval: slot.interval(),
-        serial,
-        entry: slot.entry,
-    }
+    Item { interval: slot.interval(), serial, entry: slot.entry }
 }

@@ -8,9 +8,7 @@ use crate::interval::Interval;
 
 /// `count` intervals of 50 addresses, 100 apart, from 1000 on.
 fn spread(count: u64) -> Vec<Interval> {
-    (0..count)
-        .map(|index| Interval::from_ordered(1000 + 100 * index, 1049 + 100 * index))
-        .collect()
+    (0..count).map(|index| Interval::from_ordered(1000 + 100 * index, 1049 + 100 * index)).collect()
 }
 
 fn visit_count(search: impl FnOnce() -> bool) -> (u64, bool) {
@@ -30,14 +28,7 @@ fn nodes_have_the_size_that_was_planned() {
 fn a_query_outside_visits_no_more_than_one_node() {
     let world = World::bulk(&spread(1000));
     let tree = world.tree_ref();
-    for (start, last) in [
-        (0, 0),
-        (0, 999),
-        (999, 999),
-        (100_950, 100_950),
-        (200_000, u64::MAX),
-        (u64::MAX, u64::MAX),
-    ] {
+    for (start, last) in [(0, 0), (0, 999), (999, 999), (100_950, 100_950), (200_000, u64::MAX), (u64::MAX, u64::MAX)] {
         let query = Interval::from_ordered(start, last);
         let (count, found) = visit_count(|| tree.first_overlap(query).is_some());
         assert!(count <= 1 && !found, "{query} visited {count}");
@@ -60,11 +51,7 @@ fn one_descent_decides() {
 #[test]
 fn enumeration_visits_at_most_one_fruitless_child_a_level() {
     let mut intervals = spread(400);
-    intervals.extend(
-        (0..400)
-            .step_by(9)
-            .map(|index| Interval::from_ordered(1000 + 100 * index, 1000 + 321 * index)),
-    );
+    intervals.extend((0..400).step_by(9).map(|index| Interval::from_ordered(1000 + 100 * index, 1000 + 321 * index)));
     intervals.sort();
     let world = World::bulk(&intervals);
     let tree = world.tree_ref();
@@ -74,49 +61,27 @@ fn enumeration_visits_at_most_one_fruitless_child_a_level() {
         let mut fruitful = [0; 64];
         let (_, _) = visits::of(|| count_fruitful(tree, greatest_start, least_last, &mut fruitful));
         for (height, (&visited, &fruitful)) in visited.iter().zip(&fruitful).enumerate() {
-            assert!(
-                visited <= fruitful + 1,
-                "{visited} nodes of height {height}, {fruitful} of them fruitful"
-            );
+            assert!(visited <= fruitful + 1, "{visited} nodes of height {height}, {fruitful} of them fruitful");
         }
     }
 }
 
 /// Counts, for each height, the nodes with a match below.
 fn count_fruitful(tree: TreeRef<'_>, greatest_start: u64, least_last: u64, counts: &mut visits::Visits) {
-    fn walk(
-        node: NodeRef<'_>,
-        height: u8,
-        fits: &dyn Fn(i64, i64) -> bool,
-        counts: &mut visits::Visits,
-    ) -> bool {
+    fn walk(node: NodeRef<'_>, height: u8, fits: &dyn Fn(i64, i64) -> bool, counts: &mut visits::Visits) -> bool {
         let fruitful = match node.kind() {
-            Kind::Leaf(leaf) => {
-                (0..usize::from(leaf.header.len)).any(|slot| fits(leaf.start[slot], leaf.last[slot]))
-            }
+            Kind::Leaf(leaf) => (0..usize::from(leaf.header.len)).any(|slot| fits(leaf.start[slot], leaf.last[slot])),
             Kind::Inner(inner) => {
                 let children = (0..CAPACITY).filter_map(|slot| inner.child(slot));
-                children
-                    .map(|child| walk(child, height - 1, fits, counts))
-                    .filter(|&fruitful| fruitful)
-                    .count()
-                    > 0
+                children.map(|child| walk(child, height - 1, fits, counts)).filter(|&fruitful| fruitful).count() > 0
             }
         };
         counts[usize::from(height)] += u64::from(fruitful);
         fruitful
     }
-    let bounds = (
-        super::super::node::flip(greatest_start),
-        super::super::node::flip(least_last),
-    );
+    let bounds = (super::super::node::flip(greatest_start), super::super::node::flip(least_last));
     if let Some(root) = tree.root() {
-        walk(
-            root,
-            tree.tree.height,
-            &|start, last| start <= bounds.0 && last >= bounds.1,
-            counts,
-        );
+        walk(root, tree.tree.height, &|start, last| start <= bounds.0 && last >= bounds.1, counts);
     }
 }
 
@@ -133,10 +98,7 @@ fn one_of_many_identical_intervals_is_located_in_one_descent() {
 #[test]
 fn an_update_that_keeps_its_place_copies_one_path() {
     let mut world = World::bulk(&spread(1000));
-    let path = NodeCounts {
-        leaf: 1,
-        inner: usize::from(world.tree.height()),
-    };
+    let path = NodeCounts { leaf: 1, inner: usize::from(world.tree.height()) };
     for index in (0..1000).step_by(7) {
         let old = world.model.items[index].interval;
         let to = Interval::from_ordered(old.start() + 1, old.last() + 2);
@@ -155,14 +117,7 @@ fn an_update_to_the_same_interval_copies_nothing() {
     let mut world = World::bulk(&spread(100));
     let item = world.model.items[50];
     // SAFETY: [T1] [T2] The entries live as long as the world; the store hands out fresh allocations.
-    let updated = unsafe {
-        world.tree.update(
-            &mut world.store,
-            item.interval.start(),
-            item.serial,
-            item.interval,
-        )
-    };
+    let updated = unsafe { world.tree.update(&mut world.store, item.interval.start(), item.serial, item.interval) };
     assert_eq!(updated, Some(item.interval));
     assert_eq!(world.store.taken(), NodeCounts::default());
 }
@@ -177,14 +132,7 @@ fn a_batch_changes_its_own_nodes_in_place() {
         // SAFETY: [T1] [T2] The entries live as long as the world; the store hands out fresh allocations.
         unsafe { world.tree.update(&mut world.store, to.start(), item.serial, to) };
         world.model.items[500].interval = to;
-        let taken = if turn == 0 {
-            NodeCounts {
-                leaf: 1,
-                inner: height,
-            }
-        } else {
-            NodeCounts::default()
-        };
+        let taken = if turn == 0 { NodeCounts { leaf: 1, inner: height } } else { NodeCounts::default() };
         assert_eq!(world.store.taken(), taken);
     }
     world.publish();
@@ -204,10 +152,7 @@ fn many_queries_of_any_number_are_all_answered() {
 #[test]
 fn a_tree_that_grew_and_shrank_by_ends_is_sound() {
     let mut world = World::new();
-    spread(300)
-        .into_iter()
-        .rev()
-        .for_each(|interval| world.insert(interval));
+    spread(300).into_iter().rev().for_each(|interval| world.insert(interval));
     world.publish();
     for turn in 0..150 {
         world.remove(world.model.items.len() - 1);
@@ -217,8 +162,5 @@ fn a_tree_that_grew_and_shrank_by_ends_is_sound() {
         }
     }
     world.publish();
-    assert_eq!(
-        (world.tree.len(), world.tree.height(), world.store.live_count()),
-        (0, 0, 0)
-    );
+    assert_eq!((world.tree.len(), world.tree.height(), world.store.live_count()), (0, 0, 0));
 }

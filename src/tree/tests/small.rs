@@ -16,10 +16,7 @@ const ADDRESSES: [u64; 5] = [0, 1, 2, u64::MAX - 1, u64::MAX];
 
 fn longest() -> usize {
     let by_default = if cfg!(debug_assertions) { 4 } else { 5 };
-    std::env::var("SMALL_TREE_LEN")
-        .ok()
-        .and_then(|len| len.parse().ok())
-        .unwrap_or(by_default)
+    std::env::var("SMALL_TREE_LEN").ok().and_then(|len| len.parse().ok()).unwrap_or(by_default)
 }
 
 /// A stack of nodes: those of a deeper edit are above, and go when it is done.
@@ -33,11 +30,7 @@ struct Stack {
 fn allocate<N>(nodes: &mut Vec<NonNull<N>>, used: &mut usize) -> NonNull<N> {
     if *used == nodes.len() {
         // SAFETY: [T2] A node is not of size zero.
-        nodes.push(
-            NonNull::new(unsafe { alloc(Layout::new::<N>()) })
-                .expect("memory")
-                .cast(),
-        );
+        nodes.push(NonNull::new(unsafe { alloc(Layout::new::<N>()) }).expect("memory").cast());
     }
     *used += 1;
     nodes[*used - 1]
@@ -82,12 +75,7 @@ struct Explorer {
 
 impl Explorer {
     /// Does one edit, shows its result to `look`, and takes it back.
-    fn with_edit(
-        &mut self,
-        tree: Tree,
-        edit: impl FnOnce(&mut Tree, &mut Stack),
-        look: impl FnOnce(&mut Self, Tree),
-    ) {
+    fn with_edit(&mut self, tree: Tree, edit: impl FnOnce(&mut Tree, &mut Stack), look: impl FnOnce(&mut Self, Tree)) {
         let (mut edited, used) = (tree, self.store.used);
         self.store.birth += 1;
         edit(&mut edited, &mut self.store);
@@ -103,18 +91,12 @@ impl Explorer {
             return;
         }
         for interval in self.intervals.clone() {
-            let item = Item {
-                interval,
-                ..self.items[model.items.len()]
-            };
+            let item = Item { interval, ..self.items[model.items.len()] };
             let mut longer = model.clone();
             longer.insert(item);
             // SAFETY: [T1] [T2] Entries live as long as the test; the stack hands out nodes that are not in use.
-            let insert =
-                |tree: &mut Tree, store: &mut Stack| unsafe { tree.insert(store, interval, item.entry) };
-            self.with_edit(tree, insert, |explorer, tree| {
-                explorer.extend(tree, &longer, longest)
-            });
+            let insert = |tree: &mut Tree, store: &mut Stack| unsafe { tree.insert(store, interval, item.entry) };
+            self.with_edit(tree, insert, |explorer, tree| explorer.extend(tree, &longer, longest));
         }
     }
 
@@ -136,27 +118,14 @@ impl Explorer {
         // SAFETY: [T1] The nodes of the edits above this one are in use.
         let tree = unsafe { tree.as_ref() };
         assert_eq!(tree.check(), Ok(()));
-        assert!(
-            tree.matching(u64::MAX, 0)
-                .map(super::model::item)
-                .eq(model.items.iter().copied())
-        );
+        assert!(tree.matching(u64::MAX, 0).map(super::model::item).eq(model.items.iter().copied()));
         for &query in &self.intervals {
-            assert_eq!(
-                tree.first_overlap(query).map(super::model::item),
-                model.first_overlap(query)
-            );
+            assert_eq!(tree.first_overlap(query).map(super::model::item), model.first_overlap(query));
         }
         for address in ADDRESSES {
             assert_eq!(tree.gap_at(address), model.gap_at(address));
-            assert_eq!(
-                tree.first_after(address).map(super::model::item),
-                model.first_after(address)
-            );
-            assert_eq!(
-                tree.last_before(address).map(super::model::item),
-                model.last_before(address)
-            );
+            assert_eq!(tree.first_after(address).map(super::model::item), model.first_after(address));
+            assert_eq!(tree.last_before(address).map(super::model::item), model.last_before(address));
         }
     }
 }
@@ -165,24 +134,12 @@ impl Explorer {
 fn every_small_tree_in_every_order_agrees_with_the_model() {
     let longest = longest();
     let mut entries = Entries::default();
-    let items = (1..=longest as u64).map(|serial| Item {
-        interval: Interval::FULL,
-        serial,
-        entry: entries.make(serial),
-    });
-    let pairs = ADDRESSES
-        .iter()
-        .flat_map(|&start| ADDRESSES.iter().map(move |&last| (start, last)));
+    let items =
+        (1..=longest as u64).map(|serial| Item { interval: Interval::FULL, serial, entry: entries.make(serial) });
+    let pairs = ADDRESSES.iter().flat_map(|&start| ADDRESSES.iter().map(move |&last| (start, last)));
     let mut explorer = Explorer {
-        store: Stack {
-            birth: 1,
-            leaves: Vec::new(),
-            inners: Vec::new(),
-            used: (0, 0),
-        },
-        intervals: pairs
-            .filter_map(|(start, last)| Interval::new(start, last).ok())
-            .collect(),
+        store: Stack { birth: 1, leaves: Vec::new(), inners: Vec::new(), used: (0, 0) },
+        intervals: pairs.filter_map(|(start, last)| Interval::new(start, last).ok()).collect(),
         items: items.collect(),
         tree_count: 0,
     };

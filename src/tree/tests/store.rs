@@ -32,11 +32,7 @@ pub(super) struct TestStore {
 
 impl TestStore {
     pub(super) fn new() -> TestStore {
-        TestStore {
-            birth: 1,
-            nodes: HashMap::new(),
-            taken: NodeCounts::default(),
-        }
+        TestStore { birth: 1, nodes: HashMap::new(), taken: NodeCounts::default() }
     }
 
     /// The nodes taken since this was called last.
@@ -45,17 +41,11 @@ impl TestStore {
     }
 
     pub(super) fn live_count(&self) -> usize {
-        self.nodes
-            .values()
-            .filter(|(_, state)| !matches!(state, State::Retired(_)))
-            .count()
+        self.nodes.values().filter(|(_, state)| !matches!(state, State::Retired(_))).count()
     }
 
     pub(super) fn replaced_count(&self) -> usize {
-        self.nodes
-            .values()
-            .filter(|(_, state)| matches!(state, State::Replaced(_)))
-            .count()
+        self.nodes.values().filter(|(_, state)| matches!(state, State::Replaced(_))).count()
     }
 
     /// Publishes what the edit made: all its nodes must be reached by `tree`, and none that it replaced.
@@ -107,11 +97,7 @@ impl TestStore {
     }
 
     fn addresses_of(&self, wanted: impl Fn(State) -> bool) -> Vec<usize> {
-        self.nodes
-            .iter()
-            .filter(|(_, (_, state))| wanted(*state))
-            .map(|(&address, _)| address)
-            .collect()
+        self.nodes.iter().filter(|(_, (_, state))| wanted(*state)).map(|(&address, _)| address).collect()
     }
 
     fn take<N>(&mut self) -> NonNull<N> {
@@ -120,16 +106,12 @@ impl TestStore {
         let node = NonNull::new(unsafe { alloc(layout) }).expect("memory");
         // SAFETY: [T2] The allocation is of this size.
         unsafe { node.as_ptr().write_bytes(0xa5, layout.size()) };
-        self.nodes
-            .insert(node.as_ptr() as usize, (layout, State::Private));
+        self.nodes.insert(node.as_ptr() as usize, (layout, State::Private));
         node.cast()
     }
 
     fn replace(&mut self, address: usize, birth: u64) {
-        assert!(
-            birth < self.birth,
-            "a node of this edit is not replaced but discarded"
-        );
+        assert!(birth < self.birth, "a node of this edit is not replaced but discarded");
         let (_, state) = self.nodes.get_mut(&address).expect("a node of this store");
         match *state {
             State::Published(content) => *state = State::Replaced(content),
@@ -138,11 +120,7 @@ impl TestStore {
     }
 
     fn discard(&mut self, address: usize) {
-        assert_eq!(
-            self.nodes[&address].1,
-            State::Private,
-            "only a private node is discarded"
-        );
+        assert_eq!(self.nodes[&address].1, State::Private, "only a private node is discarded");
         self.free(address);
     }
 
@@ -159,9 +137,7 @@ impl TestStore {
 
 impl Drop for TestStore {
     fn drop(&mut self) {
-        self.addresses_of(|_| true)
-            .into_iter()
-            .for_each(|address| self.free(address));
+        self.addresses_of(|_| true).into_iter().for_each(|address| self.free(address));
     }
 }
 
@@ -212,34 +188,17 @@ fn collect(node: NodeRef<'_>, found: &mut HashMap<usize, u64>) {
     let mut hasher = DefaultHasher::new();
     let address = match node.kind() {
         Kind::Leaf(leaf) => {
-            (
-                leaf.last,
-                leaf.start,
-                leaf.entry,
-                leaf.header.birth,
-                leaf.header.len,
-            )
-                .hash(&mut hasher);
+            (leaf.last, leaf.start, leaf.entry, leaf.header.birth, leaf.header.len).hash(&mut hasher);
             (leaf as *const Leaf) as usize
         }
         Kind::Inner(inner) => {
-            (
-                inner.last,
-                inner.child,
-                inner.start,
-                inner.serial,
-                inner.header.birth,
-            )
-                .hash(&mut hasher);
+            (inner.last, inner.child, inner.start, inner.serial, inner.header.birth).hash(&mut hasher);
             (inner.header.len, inner.header.height).hash(&mut hasher);
             children(inner).for_each(|child| collect(child, found));
             (&raw const *inner) as usize
         }
     };
-    assert!(
-        found.insert(address, hasher.finish()).is_none(),
-        "a node is reached on two ways"
-    );
+    assert!(found.insert(address, hasher.finish()).is_none(), "a node is reached on two ways");
 }
 
 fn children<'v>(inner: InnerRef<'v>) -> impl Iterator<Item = NodeRef<'v>> {

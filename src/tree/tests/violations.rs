@@ -21,26 +21,15 @@ fn check_after(sabotage: impl FnOnce(Parts<'_>)) -> Result<(), Violation> {
     let (mut entries, mut store) = (Entries::default(), TestStore::new());
     let len = CAPACITY as u64 + CAPACITY as u64 / 2 + 1;
     let sorted: Vec<_> = (1..=len)
-        .map(|serial| {
-            (
-                Interval::from_ordered(100 * serial, 100 * serial + 50),
-                entries.make(serial),
-            )
-        })
+        .map(|serial| (Interval::from_ordered(100 * serial, 100 * serial + 50), entries.make(serial)))
         .collect();
     // SAFETY: [T1] [T2] The entries outlive the tree; the store hands out fresh allocations.
     let mut tree = unsafe { Tree::bulk_build(&mut store, sorted.into_iter()) };
     let mut root: NonNull<Inner> = tree.root.expect("a root").cast();
     // SAFETY: [T2] [T3] The tree is private, of height 1 and has two different leaves below its root.
     unsafe {
-        let [mut left, mut right] =
-            [0, 1].map(|slot| root.as_ref().child[slot].expect("a leaf").cast::<Leaf>());
-        let parts = Parts {
-            tree: &mut tree,
-            root: root.as_mut(),
-            left: left.as_mut(),
-            right: right.as_mut(),
-        };
+        let [mut left, mut right] = [0, 1].map(|slot| root.as_ref().child[slot].expect("a leaf").cast::<Leaf>());
+        let parts = Parts { tree: &mut tree, root: root.as_mut(), left: left.as_mut(), right: right.as_mut() };
         sabotage(parts);
         tree.as_ref().check()
     }
@@ -70,48 +59,27 @@ fn keys_out_of_order_are_caught() {
 
 #[test]
 fn an_inverted_entry_is_caught() {
-    assert_eq!(
-        check_after(|parts| parts.left.last[1] = parts.left.start[1] - 1),
-        Err(Violation::Inverted)
-    );
+    assert_eq!(check_after(|parts| parts.left.last[1] = parts.left.start[1] - 1), Err(Violation::Inverted));
 }
 
 #[test]
 fn a_wrong_first_key_is_caught() {
-    assert_eq!(
-        check_after(|parts| parts.root.start[1] -= 1),
-        Err(Violation::First)
-    );
-    assert_eq!(
-        check_after(|parts| parts.root.serial[1] -= 1),
-        Err(Violation::First)
-    );
-    assert_eq!(
-        check_after(|parts| parts.tree.lowest_start -= 1),
-        Err(Violation::First)
-    );
+    assert_eq!(check_after(|parts| parts.root.start[1] -= 1), Err(Violation::First));
+    assert_eq!(check_after(|parts| parts.root.serial[1] -= 1), Err(Violation::First));
+    assert_eq!(check_after(|parts| parts.tree.lowest_start -= 1), Err(Violation::First));
 }
 
 #[test]
 fn a_wrong_greatest_last_address_is_caught() {
-    assert_eq!(
-        check_after(|parts| parts.root.last[0] += 1),
-        Err(Violation::GreatestLast)
-    );
-    assert_eq!(
-        check_after(|parts| parts.tree.greatest_last += 1),
-        Err(Violation::GreatestLast)
-    );
+    assert_eq!(check_after(|parts| parts.root.last[0] += 1), Err(Violation::GreatestLast));
+    assert_eq!(check_after(|parts| parts.tree.greatest_last += 1), Err(Violation::GreatestLast));
 }
 
 #[test]
 fn a_thin_node_is_caught() {
     let leaf = check_after(|parts| parts.right.header.len = CAPACITY as u8 / 2 - 1);
     assert_eq!(leaf, Err(Violation::Thin));
-    assert_eq!(
-        check_after(|parts| parts.root.header.len = 1),
-        Err(Violation::Thin)
-    );
+    assert_eq!(check_after(|parts| parts.root.header.len = 1), Err(Violation::Thin));
 }
 
 #[test]
@@ -122,59 +90,26 @@ fn an_overfull_node_is_caught() {
 
 #[test]
 fn a_missing_entry_or_child_is_caught() {
-    assert_eq!(
-        check_after(|parts| parts.left.entry[0] = None),
-        Err(Violation::Missing)
-    );
-    assert_eq!(
-        check_after(|parts| parts.root.child[1] = None),
-        Err(Violation::Missing)
-    );
+    assert_eq!(check_after(|parts| parts.left.entry[0] = None), Err(Violation::Missing));
+    assert_eq!(check_after(|parts| parts.root.child[1] = None), Err(Violation::Missing));
 }
 
 #[test]
 fn an_unused_slot_that_searches_could_find_is_caught() {
     let unused = CAPACITY - 1;
-    assert_eq!(
-        check_after(|parts| parts.right.last[unused] = 0),
-        Err(Violation::UnusedSlot)
-    );
-    assert_eq!(
-        check_after(|parts| parts.right.start[unused] = 0),
-        Err(Violation::UnusedSlot)
-    );
-    assert_eq!(
-        check_after(|parts| parts.right.entry[unused] = parts.right.entry[0]),
-        Err(Violation::UnusedSlot)
-    );
-    assert_eq!(
-        check_after(|parts| parts.root.last[unused] = 0),
-        Err(Violation::UnusedSlot)
-    );
-    assert_eq!(
-        check_after(|parts| parts.root.start[unused] = 0),
-        Err(Violation::UnusedSlot)
-    );
-    assert_eq!(
-        check_after(|parts| parts.root.serial[unused] = 0),
-        Err(Violation::UnusedSlot)
-    );
-    assert_eq!(
-        check_after(|parts| parts.root.child[unused] = parts.root.child[0]),
-        Err(Violation::UnusedSlot)
-    );
+    assert_eq!(check_after(|parts| parts.right.last[unused] = 0), Err(Violation::UnusedSlot));
+    assert_eq!(check_after(|parts| parts.right.start[unused] = 0), Err(Violation::UnusedSlot));
+    assert_eq!(check_after(|parts| parts.right.entry[unused] = parts.right.entry[0]), Err(Violation::UnusedSlot));
+    assert_eq!(check_after(|parts| parts.root.last[unused] = 0), Err(Violation::UnusedSlot));
+    assert_eq!(check_after(|parts| parts.root.start[unused] = 0), Err(Violation::UnusedSlot));
+    assert_eq!(check_after(|parts| parts.root.serial[unused] = 0), Err(Violation::UnusedSlot));
+    assert_eq!(check_after(|parts| parts.root.child[unused] = parts.root.child[0]), Err(Violation::UnusedSlot));
 }
 
 #[test]
 fn a_node_of_another_height_is_caught() {
-    assert_eq!(
-        check_after(|parts| parts.right.header.height = 1),
-        Err(Violation::Height)
-    );
-    assert_eq!(
-        check_after(|parts| parts.root.header.height = 2),
-        Err(Violation::Height)
-    );
+    assert_eq!(check_after(|parts| parts.right.header.height = 1), Err(Violation::Height));
+    assert_eq!(check_after(|parts| parts.root.header.height = 2), Err(Violation::Height));
 }
 
 #[test]
@@ -184,10 +119,7 @@ fn a_wrong_length_is_caught() {
 
 #[test]
 fn a_node_younger_than_its_parent_is_caught() {
-    assert_eq!(
-        check_after(|parts| parts.right.header.birth += 1),
-        Err(Violation::Birth)
-    );
+    assert_eq!(check_after(|parts| parts.right.header.birth += 1), Err(Violation::Birth));
 }
 
 #[test]
@@ -197,34 +129,10 @@ fn an_empty_tree_with_a_summary_is_caught() {
         unsafe { tree.as_ref() }.check()
     };
     assert_eq!(check(Tree::EMPTY), Ok(()));
-    assert_eq!(
-        check(Tree {
-            len: 1,
-            ..Tree::EMPTY
-        }),
-        Err(Violation::Len)
-    );
-    assert_eq!(
-        check(Tree {
-            height: 1,
-            ..Tree::EMPTY
-        }),
-        Err(Violation::Height)
-    );
-    assert_eq!(
-        check(Tree {
-            lowest_start: UNUSED_START - 1,
-            ..Tree::EMPTY
-        }),
-        Err(Violation::First)
-    );
-    assert_eq!(
-        check(Tree {
-            greatest_last: UNUSED_LAST + 1,
-            ..Tree::EMPTY
-        }),
-        Err(Violation::GreatestLast)
-    );
+    assert_eq!(check(Tree { len: 1, ..Tree::EMPTY }), Err(Violation::Len));
+    assert_eq!(check(Tree { height: 1, ..Tree::EMPTY }), Err(Violation::Height));
+    assert_eq!(check(Tree { lowest_start: UNUSED_START - 1, ..Tree::EMPTY }), Err(Violation::First));
+    assert_eq!(check(Tree { greatest_last: UNUSED_LAST + 1, ..Tree::EMPTY }), Err(Violation::GreatestLast));
 }
 
 #[test]

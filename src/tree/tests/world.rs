@@ -24,9 +24,7 @@ pub(super) struct Entries(Vec<NonNull<EntryHeader>>);
 
 impl Entries {
     pub(super) fn make(&mut self, serial: u64) -> EntryPtr {
-        let entry = NonNull::from(Box::leak(Box::new(EntryHeader {
-            serial: Cell::new(serial),
-        })));
+        let entry = NonNull::from(Box::leak(Box::new(EntryHeader { serial: Cell::new(serial) })));
         self.0.push(entry);
         EntryPtr(entry)
     }
@@ -88,11 +86,7 @@ impl World {
     fn new_item(&mut self, interval: Interval) -> Item {
         let serial = self.next_serial;
         self.next_serial += 1;
-        Item {
-            interval,
-            serial,
-            entry: self.entries.make(serial),
-        }
+        Item { interval, serial, entry: self.entries.make(serial) }
     }
 
     pub(super) fn insert(&mut self, interval: Interval) {
@@ -143,10 +137,7 @@ impl World {
         let bound = self.tree.worst_case();
         let result = edit(&mut self.tree, &mut self.store);
         let taken = self.store.taken();
-        assert!(
-            taken.leaf <= bound.leaf && taken.inner <= bound.inner,
-            "{taken:?} exceeds {bound:?}"
-        );
+        assert!(taken.leaf <= bound.leaf && taken.inner <= bound.inner, "{taken:?} exceeds {bound:?}");
         assert_eq!(self.tree_ref().check(), Ok(()));
         result
     }
