@@ -194,7 +194,7 @@ impl<'a> Batch<'a> {
         self.changes.is_empty()
     }
 
-    /// Makes all the changes, as one version.
+    /// Makes all the changes, as one version; a batch of nothing makes none.
     ///
     /// Consistency: atomic; a look-up sees all of them or none.
     ///
@@ -207,11 +207,15 @@ impl<'a> Batch<'a> {
     pub fn commit(self) -> Result<Committed, BatchError<'a>> {
         self.engine.release(RELEASE_BUDGET);
         remove_orphans(self.engine);
+        let is_idle = self.changes.iter().all(|change| matches!(change, Change::Withdrawn));
         let grows = self.changes.iter().any(|change| !matches!(change, Change::Remove(..)));
         let limit = if grows { Limit::Heeded } else { Limit::Exceeded };
         let mut locator = Locator::default();
         let changes = &self.changes;
-        let edit = |draft: &mut Draft<'_>| apply_all(draft, changes, &mut locator);
+        let edit = |draft: &mut Draft<'_>| match is_idle {
+            true => Ok(Step::Keep(())),
+            false => apply_all(draft, changes, &mut locator),
+        };
         match self.engine.change(limit, edit, |()| changes.iter().for_each(settle)) {
             Ok(changed) => Ok(self.into_committed(changed.version)),
             Err(refusal) => Err(BatchError { kind: refusal.into(), batch: self }),

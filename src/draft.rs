@@ -100,13 +100,19 @@ impl<'w> Draft<'w> {
         self.stock.version_mut().len += 1;
     }
 
-    /// Fills the empty tree of `owner` with sorted records. `reserve_build` went before.
+    /// Fills the empty tree of `owner` with records: in the order of insertion, and in that of their starts.
+    /// `reserve_build` went before.
     ///
     /// # Safety
     /// As for `insert`; all records are the owner's.
-    pub(crate) unsafe fn build(&mut self, owner: u32, sorted: &[(Interval, NonNull<Header>)]) {
-        for (interval, record) in sorted {
-            self.stamp(*interval, *record);
+    pub(crate) unsafe fn build(
+        &mut self,
+        owner: u32,
+        given: impl Iterator<Item = (Interval, NonNull<Header>)>,
+        sorted: &[(Interval, NonNull<Header>)],
+    ) {
+        for (interval, record) in given {
+            self.stamp(interval, record);
         }
         let entries = sorted.iter().map(|(interval, record)| (*interval, record::entry_of(*record)));
         // SAFETY: [T2] by [P1]; the entries are allocated, says the caller.
@@ -207,6 +213,7 @@ impl Stock<'_> {
         version.retired_objects += 1;
         if version.replaced.get_mut().wants_page() {
             let page = self.take(Class::Large).cast::<Page>();
+            self.version_mut().retired_bytes += Class::Large.slot_bytes() as u64;
             // SAFETY: [P1] a large slot is private memory enough for a page.
             unsafe { self.version_mut().replaced.get_mut().add_page(page) };
         }

@@ -8,6 +8,7 @@
 //!
 //! A writer that loses the race has lost to one that won, so some change always completes: lock-free.
 
+use std::cell::Cell;
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
@@ -19,10 +20,10 @@ use crate::error::Refusal;
 use crate::publish::{Base, VersionCell, VersionHandle};
 use crate::reclaim::epoch::{self, Horizon};
 use crate::reclaim::pool::{Class, Depot, NoMemory, Workbench};
-use crate::reclaim::{Chain, Freed, Outlet, give_up_record};
+use crate::reclaim::{Chain, Freed, Haul, Outlet, give_up_record};
 use crate::record::{self, Header, RecordList, RecordStack};
 use crate::sync::{Arc, AtomicU32, AtomicU64, AtomicUsize, Mutex, Ordering, Padded, try_lock};
-use crate::tuning::{GRACE_ROUNDS, PUBLICATIONS_PER_GRACE, RECLAIM_BUDGET, RELEASE_BUDGET, WORKBENCHES};
+use crate::tuning::{BACKLOG, GRACE_ROUNDS, PUBLICATIONS_PER_GRACE, RELEASE_BUDGET, WORKBENCHES};
 use crate::version::{Version, VersionStack};
 
 /// Numbers the indexes of a process, so that an `Ops` knows its own. Never reused.
@@ -204,31 +205,50 @@ impl Engine {
     }
 
     /// The part of reclaiming that falls to an ordinary change; the version's number.
+    ///
+    /// One turn every so often, or at each change while much awaits it; a turn takes on more versions than came in
+    /// between, so many short turns keep pace with any load.
     fn after_publication(&self, workbench: &mut Workbench, version: VersionHandle) -> u64 {
         let seq = version.seq;
-        if seq.is_multiple_of(PUBLICATIONS_PER_GRACE) || busted::is(Sabotage::EarlyFree) {
-            epoch::after_grace(&self.horizon, seq);
-            self.reclaim(workbench, &version, RECLAIM_BUDGET);
+        let is_due = seq.is_multiple_of(PUBLICATIONS_PER_GRACE) || self.awaiting(&version) > BACKLOG;
+        if is_due || busted::is(Sabotage::EarlyFree) {
+            epoch::drive(&self.horizon, seq);
+            self.reclaim(workbench, &version);
         }
         seq
     }
 
-    fn reclaim(&self, workbench: &mut Workbench, current: &Version, budget: usize) {
-        let Some(mut chain) = try_lock(&self.chain) else {
-            return;
-        };
-        let mut outlet = Outlet { workbench, depot: &self.depot, released: &self.released, freed: &self.freed };
+    /// Retired objects that the reclaimer has neither freed nor hung on an owned version.
+    fn awaiting(&self, version: &Version) -> u64 {
+        version.retired_objects.saturating_sub(self.freed.objects() + self.freed.hanging_count())
+    }
+
+    /// One turn of reclaiming what grace periods have set free, unless another thread is at it; false if there was
+    /// nothing to be had.
+    fn reclaim(&self, workbench: &mut Workbench, current: &Version) -> bool {
         let horizon = if busted::is(Sabotage::EarlyFree) { u64::MAX } else { self.horizon.load() };
-        chain.reclaim(current, horizon, &self.unowned, budget, &mut outlet);
+        self.reclaim_up_to(horizon, workbench, current)
+    }
+
+    fn reclaim_up_to(&self, horizon: u64, workbench: &mut Workbench, current: &Version) -> bool {
+        let mut haul = Haul::new();
+        if let Some(mut chain) = try_lock(&self.chain) {
+            chain.collect(current, horizon, &self.unowned, &self.freed, &mut haul);
+        }
+        let found = !haul.is_empty();
+        let mut outlet = Outlet { workbench, depot: &self.depot, released: &self.released, freed: &self.freed };
+        haul.free(&mut outlet);
+        found
     }
 
     /// Reclaims what can be, at once: some grace periods, without waiting for anybody's pin.
     fn reclaim_all(&self, workbench: &mut Workbench) {
+        let wanted = self.cell.load().seq;
         for _ in 0..GRACE_ROUNDS {
             let version = self.cell.load();
-            epoch::after_grace(&self.horizon, version.seq);
-            self.reclaim(workbench, &version, usize::MAX);
-            if self.horizon.load() == version.seq {
+            epoch::drive(&self.horizon, version.seq);
+            while self.reclaim(workbench, &version) {}
+            if self.horizon.load() >= wanted {
                 return;
             }
         }
@@ -264,6 +284,13 @@ impl Engine {
     /// Drops the payloads of up to `budget` notifiers that nobody can reach any more. Runs foreign code, so it is
     /// called before a change has begun, and without any lock.
     pub(crate) fn release(&self, budget: usize) {
+        // A destructor that changes an index must not run the destructors of others inside it, and so on.
+        if let Some(_turn) = ReleaseTurn::begin() {
+            self.release_now(budget);
+        }
+    }
+
+    fn release_now(&self, budget: usize) {
         let mut left = budget;
         while left > 0 {
             let releases = Releases(self.take_releases(left.min(RELEASE_BUDGET)));
@@ -301,6 +328,28 @@ pub(crate) enum Limit {
     Exceeded,
 }
 
+thread_local! {
+    static IS_RELEASING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Stands while this thread runs destructors.
+struct ReleaseTurn;
+
+impl ReleaseTurn {
+    /// `None` if it does so already, or has no thread-locals any more.
+    fn begin() -> Option<Self> {
+        let was_releasing = IS_RELEASING.try_with(|releasing| releasing.replace(true));
+        (was_releasing == Ok(false)).then_some(ReleaseTurn)
+    }
+}
+
+impl Drop for ReleaseTurn {
+    fn drop(&mut self) {
+        // While thread-locals are destroyed nobody asks any more.
+        let _ = IS_RELEASING.try_with(|releasing| releasing.set(false));
+    }
+}
+
 /// Records that are released one after the other, the rest also when a destructor panics.
 struct Releases(ReleaseList);
 
@@ -319,7 +368,8 @@ impl Drop for Engine {
     fn drop(&mut self) {
         let mut workbench = Workbench::new();
         let current = self.cell.load();
-        self.reclaim_at_end(&mut workbench, &current);
+        // No handle is left, so every version but the current one is out of reach.
+        while self.reclaim_up_to(u64::MAX, &mut workbench, &current) {}
         let mut owner = 0;
         while let Some((found, tree)) = current.next_tree(owner) {
             for slot in tree.matching(u64::MAX, 0) {
@@ -330,18 +380,7 @@ impl Drop for Engine {
             owner = next;
         }
         drop(current);
-        self.release(usize::MAX);
-    }
-}
-
-impl Engine {
-    /// Frees all that is retired: no handle is left, so every version but the current one is out of reach.
-    fn reclaim_at_end(&self, workbench: &mut Workbench, current: &Version) {
-        let Some(mut chain) = try_lock(&self.chain) else {
-            return;
-        };
-        let mut outlet = Outlet { workbench, depot: &self.depot, released: &self.released, freed: &self.freed };
-        chain.reclaim(current, u64::MAX, &self.unowned, usize::MAX, &mut outlet);
+        self.release_now(usize::MAX);
     }
 }
 

@@ -14,7 +14,7 @@ use crate::many::Many;
 use crate::ops::Ops;
 use crate::publish::VersionHandle;
 use crate::reader::Reader;
-use crate::record::{self, NewRecord};
+use crate::record::NewRecord;
 use crate::registration::{Held, RawRegistration, Registration, remove_orphans};
 use crate::snapshot::Snapshot;
 use crate::stats::Stats;
@@ -140,9 +140,12 @@ impl NotifierIndex {
             return Err(InsertManyError { reason: BatchErrorKind::ForeignOps, items });
         };
         self.before_change();
+        if items.is_empty() {
+            return Ok(Vec::new());
+        }
         let many = Many::allocate(owner, items)?;
         let edit = |draft: &mut Draft<'_>| match draft.tree(owner).len() {
-            0 => build(draft, owner, &many.sorted),
+            0 => build(draft, owner, &many),
             _ => many.given().try_for_each(|(interval, record)| batch::insert(draft, interval, record)),
         };
         match self.engine.change(Limit::Heeded, |draft| edit(draft).map(Step::Publish), |()| ()) {
@@ -289,17 +292,13 @@ impl NotifierIndex {
     }
 }
 
-fn build(
-    draft: &mut Draft<'_>,
-    owner: u32,
-    sorted: &[(Interval, std::ptr::NonNull<record::Header>)],
-) -> Result<(), Refusal> {
+fn build<N: Send + Sync + 'static>(draft: &mut Draft<'_>, owner: u32, many: &Many<N>) -> Result<(), Refusal> {
     if draft.is_closed() {
         return Err(Refusal::Closed);
     }
-    draft.reserve_build(owner, sorted.len())?;
+    draft.reserve_build(owner, many.sorted.len())?;
     // SAFETY: [N3] not published yet, so private to the caller, who waits for this change.
-    unsafe { draft.build(owner, sorted) };
+    unsafe { draft.build(owner, many.given(), &many.sorted) };
     Ok(())
 }
 

@@ -112,7 +112,7 @@ impl Roots {
     pub(crate) fn next_from(&self, owner: u32) -> Option<(u32, Tree)> {
         let mut owner = u64::from(owner);
         while let Some(tree) = self.inline.get(owner as usize) {
-            if tree.len() > 0 {
+            if !tree.is_empty() {
                 return Some((owner as u32, *tree));
             }
             owner += 1;
@@ -169,7 +169,7 @@ fn next_below(node: Option<NonNull<TableNode>>, levels: u32, from: u64) -> Optio
     // SAFETY: [R1] the roots belong to a protected version.
     match unsafe { &(*table.as_ptr()).slots } {
         Slots::Trees(trees) => {
-            let found = (first..TREES).find(|slot| trees[*slot].len() > 0)?;
+            let found = (first..TREES).find(|slot| !trees[*slot].is_empty())?;
             Some((found as u64, trees[found]))
         }
         Slots::Children(children) => {

@@ -4,8 +4,11 @@
 /// A publication whose number is a multiple of this asks for a grace period, and takes part in reclaiming.
 pub(crate) const PUBLICATIONS_PER_GRACE: u64 = if cfg!(tiny_nodes) { 2 } else { 16 };
 
-/// Retired objects that one ordinary call to reclaim looks at, beyond twice what was retired since the last.
-pub(crate) const RECLAIM_BUDGET: usize = if cfg!(tiny_nodes) { 16 } else { 256 };
+/// Versions that one turn of the reclaimer passes: more than come between two turns.
+pub(crate) const HAUL_LISTS: usize = if cfg!(tiny_nodes) { 3 } else { 32 };
+
+/// Retired objects waiting for the reclaimer, beyond which every change takes a turn.
+pub(crate) const BACKLOG: u64 = if cfg!(tiny_nodes) { 64 } else { 4096 };
 
 /// Payloads that one changing operation drops for others.
 pub(crate) const RELEASE_BUDGET: usize = 32;

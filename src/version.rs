@@ -25,6 +25,7 @@ use std::ptr::{self, NonNull};
 
 use crate::engine::Engine;
 use crate::reclaim::Links;
+use crate::reclaim::pool::Class;
 use crate::record::Header;
 use crate::roots::{Roots, TableNode};
 use crate::sync::{Arc, AtomicPtr, AtomicUsize, Ordering};
@@ -96,6 +97,7 @@ impl Version {
         let successor = Version {
             roots: base.roots,
             seq: base.seq.wrapping_add(1),
+            retired_bytes: base.retired_bytes + base.record_retired_with(),
             replaced: UnsafeCell::new(Replaced::EMPTY),
             base,
             count: AtomicUsize::new(1),
@@ -105,6 +107,12 @@ impl Version {
         };
         // SAFETY: private memory, says the caller.
         unsafe { place.write(successor) };
+    }
+
+    /// Bytes of the record that a successor of this version retires: that of this version's base, whose address is
+    /// kept for helpers until this version goes ([V3]).
+    fn record_retired_with(&self) -> u64 {
+        if self.base.is_null() { 0 } else { Class::Large.slot_bytes() as u64 }
     }
 
     /// One owner's tree.
@@ -276,8 +284,9 @@ impl Replaced {
         Object::unpack(packed).map(|object| (object, emptied))
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.count
+    /// Takes the whole list, and leaves an empty one.
+    pub(crate) fn take(&mut self) -> Replaced {
+        std::mem::replace(self, Replaced::EMPTY)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The epoch: one protector behind two functions, `pin` and `after_grace`.
+//! The epoch: one protector behind two functions, `pin` and `drive`.
 //!
 //! The collector is private to this crate (others pin the default one for their own reasons, and a guard of
 //! another collector protects nothing) and shared by all indexes, so that a thread registers once. What is
@@ -26,29 +26,47 @@ pub(crate) fn pin() -> Pin {
     PARTICIPANT.try_with(LocalHandle::pin).unwrap_or_else(|_| COLLECTOR.register().pin())
 }
 
-/// The number below which no pin can see a version of one index.
+/// What grace periods have been asked for by one index, and which have passed.
 #[derive(Default)]
-pub(crate) struct Horizon(AtomicU64);
+pub(crate) struct Horizon {
+    /// Versions below are out of the reach of every pin.
+    passed: AtomicU64,
+    /// The greatest number that was asked for.
+    requested: AtomicU64,
+}
 
 impl Horizon {
     /// Versions below the returned number are out of the reach of every pin, past and future.
     pub(crate) fn load(&self) -> u64 {
-        // [O7] Acquire, partner of the maximum in `after_grace`: what pinned readers did with those
-        // versions happened before.
-        self.0.load(Ordering::Acquire)
+        // [O7] Acquire, partner of the maximum in `request`: what pinned readers did with those versions
+        // happened before.
+        self.passed.load(Ordering::Acquire)
+    }
+
+    /// Whether the caller is the one to ask for `seq`: nobody else is, and nothing is outstanding.
+    fn claim(&self, seq: u64) -> bool {
+        // [O7] Relaxed: only one claim at a time matters; what it stands for is published by the deferral.
+        let requested = self.requested.load(Ordering::Relaxed);
+        self.passed.load(Ordering::Relaxed) >= requested
+            && seq > requested
+            && self.requested.compare_exchange(requested, seq, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }
 
-/// Raises `horizon` to `seq` once all present pins are gone. To be called when the mirror has reached
-/// version `seq`, so that later pins cannot see an older one.
+/// Brings `horizon` nearer to `seq`: asks for a grace period if none is outstanding, and in any case helps the epoch
+/// forward. To be called when the mirror has reached version `seq`, so that later pins cannot see an older one.
 ///
-/// Blocking: never. Allocates now and then, inside the collector (one bag in some calls).
-pub(crate) fn after_grace(horizon: &Arc<Horizon>, seq: u64) {
-    let horizon = Arc::clone(horizon);
+/// One request at a time: while a pin is stuck, nothing piles up in the collector.
+///
+/// Blocking: never. Allocates one bag for each grace period, inside the collector.
+pub(crate) fn drive(horizon: &Arc<Horizon>, seq: u64) {
     let pin = pin();
-    pin.defer(move || {
-        // [O7] Release, partner of the load above: the grace period that has passed is published.
-        horizon.0.fetch_max(seq, Ordering::Release);
-    });
+    if horizon.claim(seq) {
+        let horizon = Arc::clone(horizon);
+        pin.defer(move || {
+            // [O7] Release, partner of the load above: the grace period that has passed is published.
+            horizon.passed.fetch_max(seq, Ordering::Release);
+        });
+    }
     pin.flush();
 }

@@ -6,7 +6,7 @@
 //!
 //! # How
 //! (a) A writer now and then asks the collector for a grace period, *after* the mirror has reached its version;
-//! when that is over, the horizon rises to it. One number serves all objects of all versions below.
+//! when that is over, the horizon rises to it. One request is outstanding at a time, and one number serves all objects of all versions below.
 //!
 //! (b) A cursor follows the versions in order of publication, never past the horizon:
 //!
@@ -26,25 +26,32 @@
 //! The record of a version goes when both the version and its successor have gone, because helpers compare with
 //! the address of the base of a version that they own (\[V3]).
 //!
-//! One thread reclaims at a time, by `try_lock`; who does not get it goes on. A thread stopped in the middle stops
-//! reclamation, as a stuck pin does, and the retired limit answers both.
+//! One thread moves the cursor at a time, by `try_lock`; who does not get it goes on. What it finds free it carries out
+//! of the lock as a *haul* and frees outside. A thread stopped inside stops reclamation, as a stuck pin does, and the
+//! retired limit answers both.
 //!
 //! Invariants:
 //! - **\[C1]** The versions from the cursor to the newest one linked are allocated, and linked both ways.
 //! - **\[C2]** Parked versions are allocated, older than the cursor, and in one list in order of age.
+//! - **\[C4]** What is in a haul can be reached by nobody, and is in no other list.
 //! - **\[C3]** An object is in one list: of what one version replaced, or of what hangs on one parked version.
 
 pub(crate) mod epoch;
+mod freed;
+mod haul;
 pub(crate) mod pool;
+
+pub(crate) use freed::Freed;
+pub(crate) use haul::{Haul, Outlet};
 
 use std::ptr::{self, NonNull};
 
 use crate::busted::{self, Sabotage};
 use crate::record::{Header, RecordStack};
 use crate::roots::TableNode;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::Ordering;
 use crate::version::{Object, Page, Version, VersionStack};
-use pool::{Class, Depot, Workbench};
+use pool::Class;
 
 /// The reclaimer's links in a version record.
 pub(crate) struct Links {
@@ -67,43 +74,6 @@ impl Links {
     };
 }
 
-/// What was freed so far, for the limit and the statistics.
-#[derive(Default)]
-pub(crate) struct Freed {
-    bytes: AtomicU64,
-    objects: AtomicU64,
-    oldest_parked: AtomicU64,
-    parked_count: AtomicU64,
-}
-
-impl Freed {
-    // [O14] Relaxed in all four: statistics, and a limit that need not be exact.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn objects(&self) -> u64 {
-        self.objects.load(Ordering::Relaxed)
-    }
-
-    /// The oldest version that is kept for an owner, if any.
-    pub(crate) fn oldest_parked(&self) -> Option<u64> {
-        (self.parked_count() > 0).then(|| self.oldest_parked.load(Ordering::Relaxed))
-    }
-
-    pub(crate) fn parked_count(&self) -> u64 {
-        self.parked_count.load(Ordering::Relaxed)
-    }
-}
-
-/// Where a reclaimer leaves what it frees.
-pub(crate) struct Outlet<'a> {
-    pub(crate) workbench: &'a mut Workbench,
-    pub(crate) depot: &'a Depot,
-    pub(crate) released: &'a RecordStack,
-    pub(crate) freed: &'a Freed,
-}
-
 /// The reclaimer's own view of the versions.
 pub(crate) struct Chain {
     cursor: *mut Version,
@@ -112,8 +82,9 @@ pub(crate) struct Chain {
     newest_parked: *mut Version,
     /// Parked versions without an owner, by their stack links; the first may be half taken apart.
     unowned: *mut Version,
-    /// The objects retired in all when the reclaimer last looked.
-    retired_before: u64,
+    parked_count: u64,
+    /// Whether the version at the cursor is parked, once that is decided.
+    fate: Option<bool>,
 }
 
 // SAFETY: [V4] the chain is used by one thread at a time.
@@ -133,41 +104,33 @@ impl Chain {
             oldest_parked: ptr::null_mut(),
             newest_parked: ptr::null_mut(),
             unowned: ptr::null_mut(),
-            retired_before: 0,
+            parked_count: 0,
+            fate: None,
         }
     }
 
-    /// Looks at about `budget` objects and twice as many as were retired since the last call, and at most at what a
-    /// single publication replaced beyond that: so it keeps pace with any changes.
+    /// Collects what can go, as far as the haul has room.
     ///
-    /// `current` is a version that is protected, at least as new as any passed before; versions below
-    /// `horizon` are out of the reach of pins.
-    pub(crate) fn reclaim(
+    /// `current` is a version that is protected; versions below `horizon` are out of the reach of pins.
+    pub(crate) fn collect(
         &mut self,
         current: &Version,
         horizon: u64,
         reported: &VersionStack,
-        budget: usize,
-        outlet: &mut Outlet<'_>,
+        freed: &Freed,
+        haul: &mut Haul,
     ) {
         self.link_up_to(current);
-        let mut left = self.pace(current).saturating_add(budget);
-        while left > 0 {
+        while haul.has_room() {
             if self.unowned.is_null() && !reported.is_empty() {
                 self.unowned = reported.take_all();
             }
-            let step =
-                if self.unowned.is_null() { self.advance(horizon, outlet) } else { Some(self.dismantle(left, outlet)) };
-            let Some(looked_at) = step else { return };
-            left = left.saturating_sub(looked_at + 1);
+            if !self.unowned.is_null() {
+                self.dismantle(freed, haul);
+            } else if !self.advance(horizon, freed, haul) {
+                return;
+            }
         }
-    }
-
-    /// Twice the objects that were retired since the last call.
-    fn pace(&mut self, current: &Version) -> usize {
-        let retired = current.retired_objects.saturating_sub(self.retired_before);
-        self.retired_before = self.retired_before.max(current.retired_objects);
-        (retired as usize).saturating_mul(2)
     }
 
     fn link_up_to(&mut self, current: &Version) {
@@ -186,69 +149,84 @@ impl Chain {
         self.newest_linked = current;
     }
 
-    /// Moves the cursor by one version; the number of objects looked at, or nothing if it has to wait.
-    fn advance(&mut self, horizon: u64, outlet: &mut Outlet<'_>) -> Option<usize> {
+    /// Moves the cursor by one version, or a part of the way if the haul is full; false if it has to wait.
+    fn advance(&mut self, horizon: u64, freed: &Freed, haul: &mut Haul) -> bool {
         let passed = self.cursor;
         let successor = links(passed).next;
         // SAFETY: [C1] allocated.
         if successor.is_null() || unsafe { (*successor).seq } > horizon {
-            return None;
+            return false;
         }
-        // SAFETY: [C1] allocated.
-        let parked = unsafe { (*passed).park() } && !busted::is(Sabotage::EarlyFree);
-        if parked {
-            self.append_parked(passed, outlet);
-        }
-        let looked_at = self.distribute(successor, outlet);
-        self.cursor = successor;
-        if !parked {
-            version_gone(passed, outlet);
-        }
-        Some(looked_at)
-    }
-
-    /// Homes each object that `successor` replaced.
-    fn distribute(&self, successor: *mut Version, outlet: &mut Outlet<'_>) -> usize {
-        // SAFETY: [V4] [C1] the list is the reclaimer's.
-        let replaced = unsafe { &mut *(*successor).replaced.get() };
-        let count = replaced.len();
-        while let Some((object, emptied)) = replaced.pop() {
-            home(object, self.newest_parked, outlet);
-            if let Some(page) = emptied {
-                give_page(page, outlet);
+        let is_parked = self.fate_of_passed(freed);
+        if self.distribute(successor, freed, haul) {
+            self.cursor = successor;
+            self.fate = None;
+            if !is_parked {
+                version_gone(passed, haul);
             }
         }
-        count
+        true
     }
 
-    /// Takes a parked version without owner apart, as far as `budget` goes.
-    fn dismantle(&mut self, budget: usize, outlet: &mut Outlet<'_>) -> usize {
+    /// Whether the version at the cursor is still owned, decided once.
+    fn fate_of_passed(&mut self, freed: &Freed) -> bool {
+        if let Some(is_parked) = self.fate {
+            return is_parked;
+        }
+        // SAFETY: [C1] allocated.
+        let is_parked = unsafe { (*self.cursor).park() } && !busted::is(Sabotage::EarlyFree);
+        if is_parked {
+            self.append_parked(self.cursor, freed);
+        }
+        self.fate = Some(is_parked);
+        is_parked
+    }
+
+    /// Homes what `successor` replaced; false if the haul has no room for all of it.
+    fn distribute(&self, successor: *mut Version, freed: &Freed, haul: &mut Haul) -> bool {
+        // SAFETY: [V4] [C1] the list is the reclaimer's.
+        let replaced = unsafe { &mut *(*successor).replaced.get() };
+        if self.newest_parked.is_null() {
+            haul.add_list(replaced.take());
+            return true;
+        }
+        while haul.has_room() {
+            let Some((object, emptied)) = replaced.pop() else { return true };
+            home(object, self.newest_parked, freed, haul);
+            emptied.into_iter().for_each(|page| haul.add_page(page));
+        }
+        false
+    }
+
+    /// Takes a parked version without owner apart, as far as the haul has room.
+    fn dismantle(&mut self, freed: &Freed, haul: &mut Haul) {
         let version = self.unowned;
         let older = links(version).older;
-        for looked_at in 0..budget {
+        while haul.has_room() {
             let Some(object) = pop_hanging(version) else {
                 // SAFETY: [C2] allocated; [O6] the stack's link was published by its push.
                 self.unowned = unsafe { (*version).stack_link().load(Ordering::Relaxed) };
-                self.remove_parked(version, outlet);
-                version_gone(version, outlet);
-                return looked_at;
+                self.remove_parked(version, freed);
+                version_gone(version, haul);
+                return;
             };
-            home(object, older, outlet);
+            freed.note_taken_down();
+            home(object, older, freed, haul);
         }
-        budget
     }
 
-    fn append_parked(&mut self, version: *mut Version, outlet: &mut Outlet<'_>) {
+    fn append_parked(&mut self, version: *mut Version, freed: &Freed) {
         links(version).older = self.newest_parked;
         match self.newest_parked.is_null() {
             true => self.oldest_parked = version,
             false => links(self.newest_parked).newer = version,
         }
         self.newest_parked = version;
-        self.note_parked(1, outlet);
+        self.parked_count += 1;
+        self.note_parked(freed);
     }
 
-    fn remove_parked(&mut self, version: *mut Version, outlet: &mut Outlet<'_>) {
+    fn remove_parked(&mut self, version: *mut Version, freed: &Freed) {
         let (older, newer) = (links(version).older, links(version).newer);
         match older.is_null() {
             true => self.oldest_parked = newer,
@@ -258,26 +236,28 @@ impl Chain {
             true => self.newest_parked = older,
             false => links(newer).older = older,
         }
-        self.note_parked(-1, outlet);
+        self.parked_count -= 1;
+        self.note_parked(freed);
     }
 
-    /// [O14] Relaxed: statistics, written by the one reclaimer.
-    fn note_parked(&self, change: i64, outlet: &mut Outlet<'_>) {
-        outlet.freed.parked_count.fetch_add(change as u64, Ordering::Relaxed);
+    fn note_parked(&self, freed: &Freed) {
         // SAFETY: [C2] allocated.
         let oldest = unsafe { self.oldest_parked.as_ref() }.map_or(0, |version| version.seq);
-        outlet.freed.oldest_parked.store(oldest, Ordering::Relaxed);
+        freed.note_parked(self.parked_count, oldest);
     }
 }
 
-/// Hangs the object on the parked version `home`, if that reaches it, or frees it.
+/// Hangs the object on the parked version `home`, if that reaches it, or puts it into the haul.
 ///
 /// `home` is the newest parked version that may reach it: an older one reaches it only if this one does.
-fn home(object: Object, home: *mut Version, outlet: &mut Outlet<'_>) {
+fn home(object: Object, home: *mut Version, freed: &Freed, haul: &mut Haul) {
     // SAFETY: [C2] a parked version is allocated.
     match unsafe { home.as_ref() } {
-        Some(version) if reaches(version, object) => push_hanging(home, object),
-        _ => free(object, outlet),
+        Some(version) if reaches(version, object) => {
+            push_hanging(home, object);
+            freed.note_hung();
+        }
+        _ => haul.add_object(object),
     }
 }
 
@@ -340,21 +320,6 @@ fn pop_hanging(version: *mut Version) -> Option<Object> {
     Some(object)
 }
 
-fn free(object: Object, outlet: &mut Outlet<'_>) {
-    // [O14] Relaxed: written by the one reclaimer, read as statistics and for the limit.
-    outlet.freed.bytes.fetch_add(bytes_of(object), Ordering::Relaxed);
-    outlet.freed.objects.fetch_add(1, Ordering::Relaxed);
-    // SAFETY: by the two-condition rule nobody can reach the object any more.
-    unsafe {
-        match object {
-            Object::Leaf(leaf) => outlet.workbench.give(Class::Leaf, leaf.cast(), outlet.depot),
-            Object::Inner(inner) => outlet.workbench.give(Class::Large, inner.cast(), outlet.depot),
-            Object::Table(table) => outlet.workbench.give(Class::Large, table.cast(), outlet.depot),
-            Object::Record(record) => give_up_record(record, outlet.released),
-        }
-    }
-}
-
 /// Gives up the tree's reference to a record.
 ///
 /// # Safety
@@ -368,32 +333,20 @@ pub(crate) unsafe fn give_up_record(record: NonNull<Header>, released: &RecordSt
     }
 }
 
-/// Notes that a version has gone, and frees the records that nobody will compare with any more.
-fn version_gone(version: *mut Version, outlet: &mut Outlet<'_>) {
+/// Notes that a version has gone, and adds the records that nobody will compare with any more.
+fn version_gone(version: *mut Version, haul: &mut Haul) {
     // SAFETY: the version is still allocated, and by the rule above so is its base.
     let base = unsafe { (*version).base() }.cast_mut();
     if !base.is_null() {
         match links(base).gone {
-            true => free_record(base, outlet),
+            true => NonNull::new(base).into_iter().for_each(|base| haul.add_record(base)),
             false => links(base).successor_gone = true,
         }
     }
     match links(version).successor_gone {
-        true => free_record(version, outlet),
+        true => NonNull::new(version).into_iter().for_each(|version| haul.add_record(version)),
         false => links(version).gone = true,
     }
-}
-
-fn free_record(version: *mut Version, outlet: &mut Outlet<'_>) {
-    if let Some(version) = NonNull::new(version) {
-        // SAFETY: [V3] it has gone and so has its successor: nobody uses its contents or its address.
-        unsafe { outlet.workbench.give(Class::Large, version.cast(), outlet.depot) };
-    }
-}
-
-fn give_page(page: NonNull<Page>, outlet: &mut Outlet<'_>) {
-    // SAFETY: an emptied page belongs to whoever emptied it.
-    unsafe { outlet.workbench.give(Class::Large, page.cast(), outlet.depot) };
 }
 
 const _: () = assert!(size_of::<Version>() <= Class::Large.slot_bytes());

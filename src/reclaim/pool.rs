@@ -5,7 +5,7 @@
 //!   slabs ──carved──> workbench: [hot magazine] [spare magazine]   one writer at a time, no atomics
 //!                          │ full                ▲ empty
 //!                          ▼                     │
-//!                     shelves: one magazine each, exchanged by swap and compare-with-null
+//!                     shelves: stacks of magazines, exchanged by swap and compare-with-null
 //! ```
 //!
 //! Magazines are Bonwick's ("Magazines and Vmem", USENIX 2001). A shelf is only ever swapped with null or
@@ -57,10 +57,11 @@ const LARGE_AT_LEAST: usize = 576;
 /// A slot while it is free.
 struct FreeSlot {
     next: *mut FreeSlot,
-    /// Only in the first slot of a magazine on a shelf.
+    /// Only in the first slot of a magazine on a shelf, as are the next two.
     tail: *mut FreeSlot,
-    /// Only in the first slot of a magazine on a shelf.
     count: usize,
+    /// The next magazine on the same shelf.
+    below: *mut FreeSlot,
 }
 
 /// A list of free slots with one owner.
@@ -76,7 +77,7 @@ impl Magazine {
     fn push(&mut self, slot: NonNull<u8>) {
         let slot = slot.cast::<FreeSlot>().as_ptr();
         // SAFETY: [P1] the slot is ours alone; it is larger and better aligned than a `FreeSlot`.
-        unsafe { slot.write(FreeSlot { next: self.head, tail: ptr::null_mut(), count: 0 }) };
+        unsafe { slot.write(FreeSlot { next: self.head, tail: ptr::null_mut(), count: 0, below: ptr::null_mut() }) };
         if self.head.is_null() {
             self.tail = slot;
         }
@@ -107,7 +108,7 @@ impl Magazine {
     }
 }
 
-/// The places where workbenches leave magazines of one class for one another.
+/// The places where workbenches leave magazines of one class for one another: a stack of magazines each.
 struct Shelves([AtomicPtr<FreeSlot>; SHELVES]);
 
 impl Shelves {
@@ -115,41 +116,66 @@ impl Shelves {
         Shelves([const { AtomicPtr::new(ptr::null_mut()) }; SHELVES])
     }
 
+    /// One magazine, if there is any.
     fn take(&self) -> Option<Magazine> {
-        self.0.iter().find_map(|shelf| Self::take_one(shelf))
+        let top = self.0.iter().find_map(Self::take_stack)?;
+        // SAFETY: [P1] the stack is ours; `put` wrote these fields of each magazine's first slot.
+        let (magazine, below) = unsafe {
+            let first = top.as_ref();
+            (Magazine { head: top.as_ptr(), tail: first.tail, count: first.count }, first.below)
+        };
+        self.put_stack(below);
+        Some(magazine)
     }
 
-    fn take_one(shelf: &AtomicPtr<FreeSlot>) -> Option<Magazine> {
+    /// All that lies on one shelf.
+    fn take_stack(shelf: &AtomicPtr<FreeSlot>) -> Option<NonNull<FreeSlot>> {
         // [O8] Relaxed look before the swap: only saves the write.
         if shelf.load(Ordering::Relaxed).is_null() {
             return None;
         }
-        // [O8] Acquire, partner of the Release in `put`: the links of the magazine.
-        let head = NonNull::new(shelf.swap(ptr::null_mut(), Ordering::Acquire))?;
-        // SAFETY: [P1] the swap made the magazine ours; `put` wrote tail and count before it released it.
-        let (tail, count) = unsafe { (head.as_ref().tail, head.as_ref().count) };
-        Some(Magazine { head: head.as_ptr(), tail, count })
+        // [O8] Acquire, partner of the Release in `put_stack`: the links of the magazines.
+        NonNull::new(shelf.swap(ptr::null_mut(), Ordering::Acquire))
     }
 
-    fn put(&self, mut magazine: Magazine) {
-        while magazine.count > 0 {
-            // SAFETY: [P3] the list is ours until the exchange below gives it away.
-            unsafe {
-                (*magazine.head).tail = magazine.tail;
-                (*magazine.head).count = magazine.count;
-            }
-            if self.0.iter().any(|shelf| Self::put_one(shelf, magazine.head)) {
+    fn put(&self, magazine: Magazine) {
+        if magazine.count == 0 {
+            return;
+        }
+        // SAFETY: [P3] the list is ours until it is put down.
+        unsafe {
+            let first = &mut *magazine.head;
+            (first.tail, first.count, first.below) = (magazine.tail, magazine.count, ptr::null_mut());
+        }
+        self.put_stack(magazine.head);
+    }
+
+    /// Puts a stack on an empty shelf; where there is none, on top of another stack.
+    fn put_stack(&self, top: *mut FreeSlot) {
+        while !top.is_null() {
+            // [O8] Release, partner of the Acquire in `take_stack`.
+            let put = |shelf: &AtomicPtr<FreeSlot>| {
+                shelf.compare_exchange(ptr::null_mut(), top, Ordering::Release, Ordering::Relaxed).is_ok()
+            };
+            if self.0.iter().any(put) {
                 return;
             }
-            if let Some(other) = self.take() {
-                magazine.append(other);
+            if let Some(other) = self.0.iter().find_map(Self::take_stack) {
+                stack_onto(top, other);
             }
         }
     }
+}
 
-    fn put_one(shelf: &AtomicPtr<FreeSlot>, head: *mut FreeSlot) -> bool {
-        // [O8] Release, partner of the Acquire in `take_one`.
-        shelf.compare_exchange(ptr::null_mut(), head, Ordering::Release, Ordering::Relaxed).is_ok()
+/// Puts the stack `other` below the last magazine of the stack `top`.
+fn stack_onto(top: *mut FreeSlot, other: NonNull<FreeSlot>) {
+    let mut last = top;
+    // SAFETY: [P3] both stacks are the caller's.
+    unsafe {
+        while !(*last).below.is_null() {
+            last = (*last).below;
+        }
+        (*last).below = other.as_ptr();
     }
 }
 
@@ -281,10 +307,8 @@ impl Depot {
         for workbench in racks {
             free.append(workbench.rack(class).empty_out());
         }
-        for shelf in &self.shelves(class).0 {
-            if let Some(magazine) = Shelves::take_one(shelf) {
-                free.append(magazine);
-            }
+        while let Some(magazine) = self.shelves(class).take() {
+            free.append(magazine);
         }
         free
     }

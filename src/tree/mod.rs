@@ -80,7 +80,7 @@ impl Tree {
         Tree { root: None, len: 0, lowest_start: UNUSED_START, greatest_last: UNUSED_LAST, height: 0 };
 
     /// The number of entries.
-    #[inline]
+    #[cfg(test)]
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
@@ -91,7 +91,7 @@ impl Tree {
     }
 
     /// The number of levels above the leaves.
-    #[inline]
+    #[cfg(test)]
     pub(crate) fn height(&self) -> u8 {
         self.height
     }

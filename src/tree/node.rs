@@ -305,13 +305,6 @@ impl Handle<Leaf> {
     }
 }
 
-impl<N> Handle<N> {
-    #[inline(always)]
-    pub(super) fn address(self) -> ChildPtr {
-        self.0.cast()
-    }
-}
-
 impl<N> Private<N> {
     #[inline(always)]
     pub(super) fn handle(self) -> Handle<N> {

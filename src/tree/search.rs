@@ -86,9 +86,16 @@ impl<'v> Spot<'v> {
     }
 
     /// What stands there, if it begins no later than `last`.
+    ///
+    /// Hit or miss is the one thing that a processor cannot guess here, and a wrong guess would throw away the work on
+    /// the search that follows: so it is a selection, not a branch.
     #[inline(always)]
     pub(super) fn slot_if_begun(self, last: i64) -> Option<Slot<'v>> {
-        if self.leaf.start[self.slot % CAPACITY] > last { None } else { self.slot() }
+        let slot = self.slot % CAPACITY;
+        let begun = self.leaf.start[slot] <= last;
+        let entry = std::hint::select_unpredictable(begun, self.leaf.entry[slot], None);
+        let (start, last) = (unflip(self.leaf.start[slot]), unflip(self.leaf.last[slot]));
+        entry.map(|entry| Slot { start, last, entry, lifetime: PhantomData })
     }
 }
 

@@ -1,1 +1,15 @@
-//! The main job.
+//! Everything that puts notifier-index under load and judges what it says: the reference model, contenders,
+//! workloads, checked histories, the race (`mix`) and the live allocator (`jemalloc`).
+
+pub mod cli;
+pub mod contender;
+pub mod fast_model;
+pub mod history;
+pub mod jemalloc;
+pub mod latency;
+pub mod mix;
+pub mod model;
+pub mod progress;
+pub mod report;
+pub mod span;
+pub mod workload;

@@ -1,6 +1,6 @@
 //! A tree with its store, its model and its past: every edit is done to both and verified.
 
-use super::super::{EntryHeader, EntryPtr, NodeStore, Tree, TreeRef};
+use super::super::{EntryHeader, EntryPtr, Tree, TreeRef};
 use super::model::{Item, Model};
 use super::store::{TestStore, node_addresses};
 use crate::interval::Interval;
@@ -170,9 +170,5 @@ impl World {
             let all: Vec<Item> = tree.matching(u64::MAX, 0).map(super::model::item).collect();
             assert_eq!(all, model.items);
         }
-    }
-
-    pub(super) fn birth(&self) -> u64 {
-        self.store.birth()
     }
 }

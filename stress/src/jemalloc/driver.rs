@@ -1,0 +1,214 @@
+//! Between jemalloc's hooks and the index: each thing that happens to an extent becomes one change of the index.
+//!
+//! ```text
+//!   mapped  [a..c]        insert                                 one version
+//!   split   [a..c] at b   { update [a..c] to [a..b], insert [b..c] }   one version: no reader sees a hole or a double
+//!   merge   [a..b][b..c]  { update [a..b] to [a..c], remove [b..c] }   one version: likewise
+//!   unmap   [a..b]        remove, and only then the memory goes
+//! ```
+//!
+//! A change that the index refuses is refused to jemalloc too, with everything as it was. A range that jemalloc names
+//! and that is not registered as exactly this range is a failed check: somebody lost a change before.
+//!
+//! Everything here runs with jemalloc's locks held, on whichever thread needed memory: it takes the shard of the
+//! registry and of the log for a moment, calls the index, and never waits for a reader.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::history::clock::StampClock;
+use crate::jemalloc::change_log::ChangeLog;
+use crate::jemalloc::checks::{Check, Checks};
+use crate::jemalloc::extent_index::{EXTENTS, ExtentIndex, arena_of, name_extent};
+use crate::jemalloc::registry::{Registered, Registry};
+use crate::model::Change;
+use crate::span::{NotifierId, Span};
+
+/// One split in so many is dropped by the sabotage, the first one included.
+const SPLITS_PER_DROP: u64 = 10_000;
+
+/// The change was not made; jemalloc is told so, and goes on as if it had not asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refused;
+
+/// How often each thing happened to extents, and how long the index took for it.
+#[derive(Debug, Default)]
+pub(crate) struct HookCounts {
+    pub(crate) mapped: AtomicU64,
+    pub(crate) unmapped: AtomicU64,
+    pub(crate) split: AtomicU64,
+    pub(crate) merged: AtomicU64,
+    /// Changes that the index refused.
+    pub(crate) refused: AtomicU64,
+    /// Nanoseconds spent in the index, all threads together.
+    pub(crate) index_ns: AtomicU64,
+}
+
+impl HookCounts {
+    /// Changes made in all.
+    pub(crate) fn total(&self) -> u64 {
+        [&self.mapped, &self.unmapped, &self.split, &self.merged].into_iter().map(count_of).sum()
+    }
+}
+
+/// Reads a counter; relaxed, because it is a figure for a report.
+pub(crate) fn count_of(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+/// Adds to a counter; relaxed, as [`count_of`].
+fn count(counter: &AtomicU64, by: u64) {
+    counter.fetch_add(by, Ordering::Relaxed);
+}
+
+/// The extents of some arenas, their index, and what was done to it.
+pub(crate) struct Driver<I: ExtentIndex> {
+    pub(crate) index: I,
+    pub(crate) checks: Checks,
+    pub(crate) log: ChangeLog,
+    pub(crate) counts: HookCounts,
+    registry: Registry<I::Handle>,
+    clock: StampClock,
+    next_serial: AtomicU64,
+    /// Greatest version of a change that has returned: no find that begins now may look at an older one.
+    returned: AtomicU64,
+    drops_splits: bool,
+}
+
+impl<I: ExtentIndex> Driver<I> {
+    /// A driver of an empty index; with the sabotage, it drops one split in 10,000.
+    pub(crate) fn new(index: I, drops_splits: bool) -> Self {
+        Driver {
+            index,
+            checks: Checks::default(),
+            log: ChangeLog::default(),
+            counts: HookCounts::default(),
+            registry: Registry::default(),
+            clock: StampClock::new(),
+            next_serial: AtomicU64::new(0),
+            returned: AtomicU64::new(0),
+            drops_splits,
+        }
+    }
+
+    /// The least version that a find which begins now may look at.
+    pub(crate) fn returned_version(&self) -> u64 {
+        // Acquire, with the release in `record`: what had been done before that version had returned is visible.
+        self.returned.load(Ordering::Acquire)
+    }
+
+    /// How many extents are registered.
+    pub(crate) fn registered_count(&self) -> usize {
+        self.registry.len()
+    }
+
+    /// Memory has been mapped: it becomes an extent.
+    pub(crate) fn mapped(&self, span: Span, arena: u32) -> Result<(), Refused> {
+        let id = self.name(arena);
+        let (inserted, time) = self.timed(|| self.index.insert(span, id));
+        let (handle, version) = inserted.ok_or_else(|| self.refuse())?;
+        self.put(Registered { handle, span, id });
+        self.record(version, time, &[Change::Insert { owner: EXTENTS, id, span }]);
+        count(&self.counts.mapped, 1);
+        Ok(())
+    }
+
+    /// An extent is going to be unmapped: it is taken out; returns its arena, in case that it has to come back.
+    pub(crate) fn unmapping(&self, span: Span) -> Result<u32, Refused> {
+        let Registered { handle, id, .. } = self.take(span, "unmap")?;
+        match self.timed(|| self.index.remove(handle)) {
+            (Ok(version), time) => self.record(version, time, &[Change::Remove { id }]),
+            (Err(handle), _) => return Err(self.put_back(Registered { handle, span, id })),
+        }
+        count(&self.counts.unmapped, 1);
+        Ok(arena_of(id))
+    }
+
+    /// An extent becomes two.
+    pub(crate) fn split(&self, left: Span, right: Span, arena: u32) -> Result<(), Refused> {
+        let whole = Span::between(left.start(), right.last());
+        let Registered { handle, id, .. } = self.take(whole, "split")?;
+        let right_id = self.name(arena);
+        let before = self.counts.split.fetch_add(1, Ordering::Relaxed);
+        let changes = [Change::Update { id, span: left }, Change::Insert { owner: EXTENTS, id: right_id, span: right }];
+        if self.drops_splits && before.is_multiple_of(SPLITS_PER_DROP) {
+            self.log.push(self.returned_version(), [self.clock.start().0; 2], &changes);
+            self.put(Registered { handle, span: whole, id });
+            return Ok(());
+        }
+        match self.timed(|| self.index.split(handle, left, (right, right_id))) {
+            (Ok(([left_handle, right_handle], version)), time) => {
+                self.put(Registered { handle: left_handle, span: left, id });
+                self.put(Registered { handle: right_handle, span: right, id: right_id });
+                self.record(version, time, &changes);
+                Ok(())
+            }
+            (Err(handle), _) => Err(self.put_back(Registered { handle, span: whole, id })),
+        }
+    }
+
+    /// Two neighbouring extents become one.
+    pub(crate) fn merge(&self, left: Span, right: Span) -> Result<(), Refused> {
+        let first = self.take(left, "merge (left)")?;
+        let second = match self.take(right, "merge (right)") {
+            Ok(second) => second,
+            Err(Refused) => return Err(self.put_back(first)),
+        };
+        let whole = Span::between(left.start(), right.last());
+        let (id, gone) = (first.id, second.id);
+        match self.timed(|| self.index.merge([first.handle, second.handle], whole)) {
+            (Ok((handle, version)), time) => {
+                self.put(Registered { handle, span: whole, id });
+                self.record(version, time, &[Change::Update { id, span: whole }, Change::Remove { id: gone }]);
+                count(&self.counts.merged, 1);
+                Ok(())
+            }
+            (Err([one, other]), _) => {
+                self.put(Registered { handle: other, span: right, id: gone });
+                Err(self.put_back(Registered { handle: one, span: left, id }))
+            }
+        }
+    }
+
+    fn name(&self, arena: u32) -> NotifierId {
+        // Relaxed: only uniqueness matters.
+        name_extent(self.next_serial.fetch_add(1, Ordering::Relaxed), arena)
+    }
+
+    /// Makes a change; returns the stamps of its beginning and its end, too.
+    fn timed<T>(&self, change: impl FnOnce() -> T) -> (T, [u64; 2]) {
+        let started = self.clock.start().0;
+        let result = change();
+        let ended = self.clock.end();
+        count(&self.counts.index_ns, self.clock.nanoseconds(started, ended));
+        (result, [started, ended])
+    }
+
+    fn record(&self, version: u64, time: [u64; 2], changes: &[Change]) {
+        self.log.push(version, time, changes);
+        // Release, with the acquire in `returned_version`.
+        self.returned.fetch_max(version, Ordering::Release);
+    }
+
+    fn take(&self, span: Span, deed: &str) -> Result<Registered<I::Handle>, Refused> {
+        let taken = self.registry.take(span);
+        self.checks.expect(Check::Named, taken.is_some(), || format!("{deed} of {span:?}, which is not registered"));
+        taken.ok_or(Refused)
+    }
+
+    fn put(&self, extent: Registered<I::Handle>) {
+        let span = extent.span;
+        if self.registry.put(extent).is_some() {
+            self.checks.fail(Check::Named, format!("two extents begin where {span:?} begins"));
+        }
+    }
+
+    fn put_back(&self, extent: Registered<I::Handle>) -> Refused {
+        self.put(extent);
+        self.refuse()
+    }
+
+    fn refuse(&self) -> Refused {
+        count(&self.counts.refused, 1);
+        Refused
+    }
+}
