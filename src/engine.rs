@@ -339,7 +339,7 @@ impl ReleaseTurn {
     /// `None` if it does so already, or has no thread-locals any more.
     fn begin() -> Option<Self> {
         let was_releasing = IS_RELEASING.try_with(|releasing| releasing.replace(true));
-        (was_releasing == Ok(false)).then_some(ReleaseTurn)
+        (was_releasing == Ok(false)).then(|| ReleaseTurn)
     }
 }
 
