@@ -1,0 +1,23 @@
+//! What the index promises, held from outside: one binary, one module for each promise.
+//!
+//! Everything here runs under an allocator that poisons what is freed and keeps it for a while, and every payload
+//! carries a canary that is looked at on each hit: whoever reaches freed memory finds out.
+
+mod agree;
+mod bugs;
+mod canary;
+mod change;
+mod cover;
+mod find;
+mod history;
+mod lifetime;
+mod memory;
+mod owners;
+mod poison;
+mod refusal;
+mod turn;
+mod ways;
+mod world;
+
+#[global_allocator]
+static ALLOCATOR: poison::Poisoning = poison::Poisoning::new();

@@ -1,0 +1,229 @@
+//! Bad input gets an error that gives back what came in, and nothing is changed.
+
+use std::ops::RangeInclusive;
+
+use notifier_index::{
+    BatchErrorKind, Config, FindManyError, ForeignOps, FoundOrInserted, InsertError, Interval, IntervalError,
+    NotifierIndex, Ops, RemoveError, UpdateError,
+};
+
+use crate::canary::Canary;
+use crate::turn::{alone, together};
+use crate::ways::{between, ids};
+
+#[test]
+fn no_bad_interval_can_be_made() {
+    let _turn = together();
+    assert_eq!(Interval::new(2, 1), Err(IntervalError::Inverted));
+    assert_eq!(Interval::from_start_len(5, 0), Err(IntervalError::Empty));
+    assert_eq!(Interval::from_start_len(u64::MAX, 2), Err(IntervalError::Overflow));
+    assert_eq!(Interval::from_start_len(u64::MAX, 1), Ok(Interval::point(u64::MAX)));
+    assert_eq!(Interval::try_from(RangeInclusive::new(7, 3)), Err(IntervalError::Inverted));
+    assert_eq!(Interval::try_from(0..=u64::MAX), Ok(Interval::FULL));
+}
+
+#[test]
+fn an_owner_of_another_index_is_refused_by_every_query() {
+    let _turn = together();
+    let (ours, theirs) = (NotifierIndex::new(), NotifierIndex::new());
+    let foreign: Ops<Canary> = theirs.register_ops();
+    let ops = ours.register_ops();
+    let _registration = ours.insert(&ops, between(0, 9), Canary::new(1)).unwrap();
+    let (guard, mut reader, snapshot) = (ours.pin(), ours.reader(), ours.snapshot());
+    let at = Interval::point(5);
+    for view in [guard.view(), reader.view(), snapshot.view()] {
+        let refusals = [
+            view.find(&foreign, at).is_err(),
+            view.find_all(&foreign, at).is_err(),
+            view.containing(&foreign, at).is_err(),
+            view.first_after(&foreign, 0).is_err(),
+            view.last_before(&foreign, 9).is_err(),
+            view.gap_at(&foreign, 5) == Err(ForeignOps),
+            view.len_of(&foreign) == Err(ForeignOps),
+            view.find_many(&foreign, &[at], &mut [None]) == Err(FindManyError::ForeignOps),
+            view.iter().next().unwrap().downcast(&foreign).is_none(),
+        ];
+        assert_eq!(refusals, [true; 9]);
+    }
+    assert!(guard.find(&foreign, at).is_err() && snapshot.find_all(&foreign, at).is_err());
+    assert!(reader.find(&foreign, at).is_err() && reader.find_all(&foreign, at).is_err());
+    assert!(reader.find_many(&foreign, &[at], &mut [None]).is_err());
+}
+
+#[test]
+fn an_owner_of_another_index_is_refused_by_every_change() {
+    let _turn = together();
+    let (ours, theirs) = (NotifierIndex::new(), NotifierIndex::new());
+    let foreign = theirs.register_ops();
+    let at = Interval::point(5);
+    let refused = ours.insert(&foreign, at, Canary::new(1)).unwrap_err();
+    assert!(matches!(refused, InsertError::ForeignOps(_)), "{refused}");
+    assert_eq!(refused.into_payload().id(), 1);
+    let many = ours.insert_many(&foreign, vec![(at, Canary::new(2)), (Interval::FULL, Canary::new(3))]).unwrap_err();
+    let names: Vec<_> = many.items.iter().map(|(interval, canary)| (*interval, canary.id())).collect();
+    assert_eq!((many.reason, names), (BatchErrorKind::ForeignOps, vec![(at, 2), (Interval::FULL, 3)]));
+    let made = ours.find_or_insert_with(&foreign, at, || panic!("nothing is to be made"));
+    assert!(matches!(made, Err(InsertError::ForeignOps(None))));
+    let mut batch = ours.batch();
+    let refused = batch.insert(&foreign, at, Canary::new(4)).unwrap_err();
+    assert_eq!((batch.len(), refused.into_payload().id()), (0, 4));
+    drop(batch);
+    assert_eq!((ours.version(), theirs.version(), ours.len() + theirs.len()), (0, 0, 0));
+}
+
+#[test]
+fn a_registration_of_another_index_is_refused_and_stands() {
+    let _turn = together();
+    let (ours, theirs) = (NotifierIndex::new(), NotifierIndex::new());
+    let ops = theirs.register_ops();
+    let registration = theirs.insert(&ops, between(0, 9), Canary::new(1)).unwrap();
+    let mut batch = ours.batch();
+    assert!(batch.update(&registration, between(5, 6)).is_err());
+    let mut batch = ours.batch();
+    let refused = batch.remove(registration).unwrap_err();
+    assert!(matches!(refused, RemoveError::ForeignRegistration(_)), "{refused}");
+    let registration = refused.into_registration();
+    assert_eq!((batch.len(), registration.interval()), (0, between(0, 9)));
+    drop(batch);
+    assert_eq!((theirs.len(), ours.version()), (1, 0));
+    registration.remove().unwrap();
+    assert!(theirs.is_empty());
+}
+
+#[test]
+fn a_closed_index_takes_nothing_new_and_does_all_else() {
+    let _turn = together();
+    let index = NotifierIndex::new();
+    let ops = index.register_ops();
+    let (one, other) = (
+        index.insert(&ops, between(0, 9), Canary::new(1)).unwrap(),
+        index.insert(&ops, between(20, 29), Canary::new(2)).unwrap(),
+    );
+    let closed = index.close().unwrap();
+    assert_eq!((index.close().unwrap(), index.version()), (closed, closed));
+    let far = between(50, 59);
+    assert!(matches!(index.insert(&ops, far, Canary::new(3)), Err(InsertError::Closed(_))));
+    let many = index.insert_many(&ops, vec![(far, Canary::new(4))]).unwrap_err();
+    assert_eq!((many.reason, many.items.len()), (BatchErrorKind::Closed, 1));
+    let empty = index.register_ops();
+    let many = index.insert_many(&empty, vec![(far, Canary::new(4))]).unwrap_err();
+    assert_eq!((many.reason, many.items[0].1.id()), (BatchErrorKind::Closed, 4));
+    let refused = index.find_or_insert_with(&ops, far, || Canary::new(5)).unwrap_err();
+    assert!(matches!(refused, InsertError::Closed(Some(_))));
+    assert!(matches!(index.find_or_insert_with(&ops, between(5, 5), || Canary::new(6)), Ok(FoundOrInserted::Found(_))));
+    assert_eq!(index.version(), closed);
+    one.update(between(3, 4)).unwrap();
+    other.remove().unwrap();
+    let mut batch = index.batch();
+    batch.update(&one, between(7, 8)).unwrap();
+    batch.commit().unwrap();
+    assert_eq!((ids(index.pin().view(), &ops, Interval::FULL), one.interval()), (vec![1], between(7, 8)));
+    one.remove().unwrap();
+    assert!(index.is_empty());
+}
+
+#[test]
+fn a_full_retired_limit_refuses_changes_but_no_removal_until_the_guard_is_gone() {
+    let _turn = alone();
+    let index = NotifierIndex::with_config(Config::new().retired_limit(64 << 10));
+    let ops = index.register_ops();
+    let mut all: Vec<_> =
+        (0..200).map(|id| index.insert(&ops, Interval::point(id), Canary::new(id)).unwrap()).collect();
+    let guard = index.pin();
+    let refused = (0..10_000).find_map(|step: u64| all[0].update(Interval::point(step)).err());
+    assert_eq!(refused, Some(UpdateError::RetiredLimit));
+    let (version, at, len) = (index.version(), all[0].interval(), index.len());
+
+    let refused = index.insert(&ops, between(0, 9), Canary::new(1000)).unwrap_err();
+    assert!(matches!(&refused, InsertError::RetiredLimit(canary) if canary.id() == 1000), "{refused}");
+    let many = index.insert_many(&ops, vec![(between(0, 9), Canary::new(1001))]).unwrap_err();
+    assert_eq!((many.reason, many.items[0].1.id()), (BatchErrorKind::RetiredLimit, 1001));
+    let refused = index.find_or_insert_with(&ops, Interval::point(1 << 40), || Canary::new(1002)).unwrap_err();
+    assert!(matches!(refused, InsertError::RetiredLimit(Some(_))));
+    let mut batch = index.batch();
+    batch.update(&all[0], Interval::point(7)).unwrap();
+    let refused = batch.commit().unwrap_err();
+    assert_eq!(refused.kind(), BatchErrorKind::RetiredLimit);
+    drop(refused);
+    assert_eq!((index.version(), all[0].interval(), index.len()), (version, at, len));
+    assert_eq!(index.pin().view().check(), Ok(()));
+
+    all.pop().unwrap().remove().unwrap();
+    assert_eq!((index.version(), index.len()), (version + 1, len - 1));
+    drop(guard);
+    for step in 0..2_000 {
+        all[0].update(Interval::point(step)).unwrap();
+    }
+    index.maintain();
+    assert_eq!(index.stats().retired_objects, 0);
+}
+
+#[test]
+fn a_refused_batch_gives_everything_back_and_can_be_committed_later() {
+    let _turn = alone();
+    let index = NotifierIndex::with_config(Config::new().retired_limit(64 << 10));
+    let ops = index.register_ops();
+    let mut all: Vec<_> =
+        (0..200).map(|id| index.insert(&ops, Interval::point(id), Canary::new(id)).unwrap()).collect();
+    let guard = index.pin();
+    let refused = (0..10_000).any(|step: u64| all[0].update(Interval::point(step)).is_err());
+    assert!(refused);
+    let moved = all[0].interval();
+    let (version, gone, gone_too) = (index.version(), all.pop().unwrap(), all.pop().unwrap());
+    let mut batch = index.batch();
+    let (new, newer) = (
+        batch.insert(&ops, between(500, 509), Canary::new(500)).unwrap(),
+        batch.insert(&ops, between(600, 609), Canary::new(600)).unwrap(),
+    );
+    batch.update(&all[5], between(700, 709)).unwrap();
+    let (removed, _removed_too) = (batch.remove(gone).unwrap(), batch.remove(gone_too).unwrap());
+    let mut batch = batch.commit().unwrap_err().into_batch();
+    assert_eq!((index.version(), index.len(), all[5].interval()), (version, 200, Interval::point(5)));
+
+    assert_eq!(batch.take_payload(new).unwrap().id(), 500);
+    let gone = batch.take_registration(removed).unwrap();
+    assert_eq!((gone.payload().id(), gone.interval(), gone.version()), (199, Interval::point(199), 200));
+    drop(guard);
+    let mut committed = batch.commit().unwrap();
+    let newer = committed.take(newer).unwrap();
+    assert_eq!((committed.version(), newer.version(), index.len()), (version + 1, version + 1, 200));
+    assert_eq!((newer.interval(), all[5].interval()), (between(600, 609), between(700, 709)));
+    assert_eq!(
+        ids(index.pin().view(), &ops, between(190, 900)),
+        [190, 191, 192, 193, 194, 195, 196, 197, 199, 600, 5],
+        "{moved}"
+    );
+}
+
+#[test]
+fn a_key_of_another_batch_opens_nothing() {
+    let _turn = together();
+    let index = NotifierIndex::new();
+    let ops = index.register_ops();
+    let registration = index.insert(&ops, between(0, 9), Canary::new(1)).unwrap();
+    let (mut one, mut other) = (index.batch(), index.batch());
+    let _mine = one.insert(&ops, between(10, 19), Canary::new(2)).unwrap();
+    let foreign = other.insert(&ops, between(20, 29), Canary::new(3)).unwrap();
+    let foreign_too = other.insert(&ops, between(30, 39), Canary::new(4)).unwrap();
+    let removal = other.remove(registration).unwrap();
+    assert!(one.take_payload(foreign).is_none() && one.take_registration(removal).is_none());
+    let mut committed = one.commit().unwrap();
+    assert!(committed.take(foreign_too).is_none());
+    assert_eq!((other.len(), index.len()), (3, 2));
+}
+
+#[test]
+fn find_many_wants_a_place_for_each_query() {
+    let _turn = together();
+    let index = NotifierIndex::new();
+    let ops = index.register_ops();
+    let _registration = index.insert(&ops, between(0, 9), Canary::new(1)).unwrap();
+    let guard = index.pin();
+    for places in [0, 1, 3] {
+        let mut hits = vec![None; places];
+        let refused = guard.find_many(&ops, &[Interval::point(5), Interval::point(6)], &mut hits);
+        assert_eq!(refused, Err(FindManyError::LengthMismatch));
+        assert!(hits.iter().all(Option::is_none));
+    }
+    assert_eq!(guard.find_many(&ops, &[], &mut []), Ok(()));
+}
