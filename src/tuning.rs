@@ -35,7 +35,7 @@ pub(crate) const LOCATE_ATTEMPTS: u32 = 64;
 pub(crate) const RETIRED_LIMIT: u64 = 256 << 20;
 
 /// Rounds in which a change, or `maintain`, pushes the epoch forward before it gives up.
-pub(crate) const GRACE_ROUNDS: u32 = 8;
+pub(crate) const GRACE_ROUNDS: u32 = 64;
 
 /// Objects listed in a version record itself before a page is taken.
 pub(crate) const INLINE_REPLACED: usize = if cfg!(tiny_nodes) { 2 } else { 20 };

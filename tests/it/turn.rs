@@ -12,7 +12,7 @@ static TURN: RwLock<()> = RwLock::new(());
 fn break_what_is_to_be_broken() {
     #[cfg(busted)]
     if let Ok(name) = std::env::var("BUSTED") {
-        notifier_index::sabotage(&name).expect("a sabotage that is known");
+        notifier_index::busted::set(&name).expect("a sabotage that is known");
     }
 }
 
