@@ -143,7 +143,7 @@ impl<'a> Batch<'a> {
         let Ok(position) = self.make_room() else {
             return Err(InsertError::OutOfMemory(payload));
         };
-        let record = NewRecord::allocate(owner, payload).map_err(InsertError::OutOfMemory)?;
+        let record = NewRecord::allocate(owner, ops.kind(), payload).map_err(InsertError::OutOfMemory)?;
         self.changes.push(Change::Insert(interval, ErasedRecord(record.into_erased())));
         Ok(InsertKey { batch: self.id, position, payload: PhantomData })
     }
@@ -333,7 +333,10 @@ fn relocate(
 
 fn settle(change: &Change<'_>) {
     match change {
-        Change::Update(interval, registration) => registration.header().set_location(interval.start()),
+        Change::Update(interval, registration) => {
+            registration.header().set_location(interval.start());
+            registration.header().bounds_changed();
+        }
         Change::Remove(registration, _) => registration.header().mark_removed(),
         Change::Insert(..) | Change::Withdrawn => {}
     }

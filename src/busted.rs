@@ -10,7 +10,32 @@ pub(crate) enum Sabotage {
     EarlyFree,
     /// A writer leaves the mirror where it was. Must fail: the tests of `agree`.
     MirrorBehind,
+    /// The tree is loaded before the section is published (R1). Must fail: `stress jemalloc --break section-after-load`.
+    SectionAfterLoad,
+    /// The generation is read after the sections were scanned (R2). Must fail: the torture of pages.
+    GenerationAfterScan,
+    /// `read_begin` does not ask whether the tree covers the range (R3). Must fail: the torture of pages.
+    NoCoverage,
+    /// An update does not raise the generation (R5). Must fail: the torture of pages.
+    NoRaise,
+    /// The end of a section rings for nobody. Must fail: the torture of pages, by its deadline.
+    LostWake,
+    /// `read_retry` always says that nothing happened. Must fail: `stress jemalloc --break skip-retry`.
+    SkipRetry,
 }
+
+/// All of them, by name.
+#[cfg(busted)]
+const NAMES: [(&str, Sabotage); 8] = [
+    ("early_free", Sabotage::EarlyFree),
+    ("mirror_behind", Sabotage::MirrorBehind),
+    ("section_after_load", Sabotage::SectionAfterLoad),
+    ("generation_after_scan", Sabotage::GenerationAfterScan),
+    ("no_coverage", Sabotage::NoCoverage),
+    ("no_raise", Sabotage::NoRaise),
+    ("lost_wake", Sabotage::LostWake),
+    ("skip_retry", Sabotage::SkipRetry),
+];
 
 /// Whether this sabotage was switched on.
 #[inline(always)]
@@ -26,7 +51,8 @@ pub struct UnknownSabotage;
 #[cfg(busted)]
 impl fmt::Display for UnknownSabotage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no such sabotage: early_free and mirror_behind are known")
+        f.write_str("no such sabotage; known are")?;
+        NAMES.iter().try_for_each(|(name, _)| write!(f, " {name}"))
     }
 }
 
@@ -45,14 +71,11 @@ mod switch {
     /// Switches a sabotage on, for the rest of the process.
     ///
     /// # Errors
-    /// [`UnknownSabotage`](super::UnknownSabotage) for any other name than `early_free` and `mirror_behind`.
+    /// [`UnknownSabotage`](super::UnknownSabotage), which lists the names.
     #[cfg(busted)]
     pub fn set(name: &str) -> Result<(), super::UnknownSabotage> {
-        let sabotage = match name {
-            "early_free" => Sabotage::EarlyFree,
-            "mirror_behind" => Sabotage::MirrorBehind,
-            _ => return Err(super::UnknownSabotage),
-        };
+        let known = super::NAMES.iter().find(|(known, _)| *known == name);
+        let (_, sabotage) = *known.ok_or(super::UnknownSabotage)?;
         // [O16] Relaxed: set before the threads that look are started.
         ACTIVE.fetch_or(1 << sabotage as u32, Ordering::Relaxed);
         Ok(())

@@ -1,5 +1,9 @@
 //! How an index is to behave.
 
+use std::fmt;
+
+use crate::notifier::Invalidating;
+use crate::sync::Arc;
 use crate::tuning::RETIRED_LIMIT;
 
 /// Settings of an index.
@@ -10,15 +14,19 @@ use crate::tuning::RETIRED_LIMIT;
 /// let index = NotifierIndex::with_config(Config::new().retired_limit(64 << 20));
 /// # let _ = index;
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Config {
     retired_limit: u64,
+    refusal_hook: Option<RefusalHook>,
 }
+
+/// Called with what a notifier refused, on the thread of the section.
+pub(crate) type RefusalHook = Arc<dyn Fn(&Invalidating<'_>) + Send + Sync>;
 
 impl Config {
     /// The defaults.
     pub fn new() -> Self {
-        Config { retired_limit: RETIRED_LIMIT }
+        Config { retired_limit: RETIRED_LIMIT, refusal_hook: None }
     }
 
     /// How many bytes may be retired and not yet freed (default: 256 MiB). Past it a change helps to reclaim, and
@@ -30,6 +38,18 @@ impl Config {
         self
     }
 
+    /// Calls `hook` whenever a notifier refuses in a section that may block: its owner breaks its promise, and mirrors
+    /// what is about to change. Without a hook it is only counted.
+    #[must_use]
+    pub fn refusal_hook(mut self, hook: impl Fn(&Invalidating<'_>) + Send + Sync + 'static) -> Self {
+        self.refusal_hook = Some(Arc::new(hook));
+        self
+    }
+
+    pub(crate) fn take_refusal_hook(&self) -> Option<RefusalHook> {
+        self.refusal_hook.clone()
+    }
+
     pub(crate) fn retired_limit_bytes(&self) -> u64 {
         self.retired_limit
     }
@@ -38,5 +58,14 @@ impl Config {
 impl Default for Config {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("retired_limit", &self.retired_limit)
+            .field("refusal_hook", &self.refusal_hook.is_some())
+            .finish()
     }
 }

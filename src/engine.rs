@@ -14,7 +14,9 @@ use std::ptr::NonNull;
 
 use arrayvec::ArrayVec;
 
+use crate::bell::Bell;
 use crate::busted::{self, Sabotage};
+use crate::config::{Config, RefusalHook};
 use crate::draft::Draft;
 use crate::error::Refusal;
 use crate::publish::{Base, VersionCell, VersionHandle};
@@ -22,8 +24,10 @@ use crate::reclaim::epoch::{self, Horizon};
 use crate::reclaim::pool::{Class, Depot, NoMemory, Workbench};
 use crate::reclaim::{Chain, Freed, Haul, Outlet, give_up_record};
 use crate::record::{self, Header, RecordList, RecordStack};
+use crate::section::SectionTable;
 use crate::sync::{Arc, AtomicU32, AtomicU64, AtomicUsize, Mutex, Ordering, Padded, try_lock};
-use crate::tuning::{BACKLOG, GRACE_ROUNDS, PUBLICATIONS_PER_GRACE, RELEASE_BUDGET, WORKBENCHES};
+use crate::tally::Tally;
+use crate::tuning::{BACKLOG, GRACE_ROUNDS, PUBLICATIONS_PER_GRACE, RELEASE_BUDGET, REMOVAL_BELLS, WORKBENCHES};
 use crate::version::{Version, VersionStack};
 
 /// Numbers the indexes of a process, so that an `Ops` knows its own. Never reused.
@@ -45,6 +49,10 @@ pub(crate) struct Engine {
     owner_count: AtomicU32,
     lost_race_count: AtomicU64,
     retired_limit: u64,
+    pub(crate) sections: SectionTable,
+    pub(crate) tally: Tally,
+    pub(crate) removal_bells: [Bell; REMOVAL_BELLS],
+    pub(crate) refusal_hook: Option<RefusalHook>,
 }
 
 /// What an edit wants done with its draft.
@@ -64,7 +72,7 @@ pub(crate) struct Changed<T> {
 }
 
 impl Engine {
-    pub(crate) fn new(retired_limit: u64) -> Result<Arc<Self>, NoMemory> {
+    pub(crate) fn new(config: &Config) -> Result<Arc<Self>, NoMemory> {
         let depot = Depot::new();
         let mut workbench = Workbench::new();
         workbench.reserve(&depot, 0, 1)?;
@@ -93,7 +101,11 @@ impl Engine {
                 releasing: Mutex::new(RecordList::EMPTY),
                 owner_count: AtomicU32::new(0),
                 lost_race_count: AtomicU64::new(0),
-                retired_limit,
+                retired_limit: config.retired_limit_bytes(),
+                sections: SectionTable::new(),
+                tally: Tally::default(),
+                removal_bells: [const { Bell::new() }; REMOVAL_BELLS],
+                refusal_hook: config.take_refusal_hook(),
                 depot,
             }
         }))
@@ -384,12 +396,19 @@ impl Drop for Engine {
     }
 }
 
-/// Where the calling thread looks for a workbench first.
-fn seat() -> usize {
-    static SEATS: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        // [O15] Relaxed: only spreading matters.
-        static SEAT: usize = SEATS.fetch_add(1, Ordering::Relaxed);
-    }
+/// The calling thread's own number, above zero; zero while its thread-locals are destroyed.
+pub(crate) fn thread_number() -> u64 {
+    SEAT.try_with(|seat| *seat as u64 + 1).unwrap_or(0)
+}
+
+/// Where the calling thread looks for a workbench or a slot first.
+pub(crate) fn seat() -> usize {
     SEAT.try_with(|seat| *seat).unwrap_or(0)
+}
+
+static SEATS: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    // [O15] Relaxed: only spreading, and uniqueness, matter.
+    static SEAT: usize = SEATS.fetch_add(1, Ordering::Relaxed);
 }

@@ -26,6 +26,7 @@ const CLOSED: &str = "the index is closed to new notifiers";
 const OUT_OF_MEMORY: &str = "no memory for the change; nothing was changed";
 const RETIRED_LIMIT: &str = "too much memory waits for a reader that is still pinned: let the guard go, \
     or raise Config::retired_limit; nothing was changed";
+const WOULD_DEADLOCK: &str = "this would wait for the section or the callback that the calling thread is in";
 const FOREIGN_OPS: &str = "this Ops was registered with another index";
 const FOREIGN_REGISTRATION: &str = "this Registration belongs to another index";
 
@@ -164,13 +165,18 @@ pub enum RemoveError<N: Send + Sync + 'static> {
     OutOfMemory(Registration<N>),
     /// A batch was given a registration of another index.
     ForeignRegistration(Registration<N>),
+    /// A blocking removal inside a callback of the same index could wait for itself: use
+    /// [`remove_deferred`](Registration::remove_deferred).
+    WouldDeadlock(Registration<N>),
 }
 
 impl<N: Send + Sync + 'static> RemoveError<N> {
     /// The registration that was not removed.
     pub fn into_registration(self) -> Registration<N> {
         match self {
-            RemoveError::OutOfMemory(registration) | RemoveError::ForeignRegistration(registration) => registration,
+            RemoveError::OutOfMemory(registration)
+            | RemoveError::ForeignRegistration(registration)
+            | RemoveError::WouldDeadlock(registration) => registration,
         }
     }
 
@@ -178,6 +184,7 @@ impl<N: Send + Sync + 'static> RemoveError<N> {
         match self {
             RemoveError::OutOfMemory(_) => OUT_OF_MEMORY,
             RemoveError::ForeignRegistration(_) => FOREIGN_REGISTRATION,
+            RemoveError::WouldDeadlock(_) => WOULD_DEADLOCK,
         }
     }
 }
@@ -358,3 +365,78 @@ impl fmt::Display for Corruption {
 }
 
 impl Error for Corruption {}
+
+/// A notifier cannot do without waiting what it was asked to do without waiting.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WouldBlock;
+
+impl fmt::Display for WouldBlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a notifier would have to wait; the section is over")
+    }
+}
+
+impl Error for WouldBlock {}
+
+/// The calling thread would wait for itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WouldDeadlock;
+
+impl fmt::Display for WouldDeadlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(WOULD_DEADLOCK)
+    }
+}
+
+impl Error for WouldDeadlock {}
+
+/// Why a read of the source cannot begin.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum BeginError {
+    /// The notifier has been removed.
+    Removed,
+    /// The notifier does not cover the range, so it would not be told of changes there.
+    NotCovered,
+    /// The index is closed.
+    Closed,
+    /// It would wait for a section of the calling thread.
+    WouldDeadlock,
+    /// The time was over before the sections were.
+    TimedOut,
+}
+
+impl fmt::Display for BeginError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            BeginError::Removed => "the notifier has been removed",
+            BeginError::NotCovered => "the notifier does not cover the range",
+            BeginError::Closed => CLOSED,
+            BeginError::WouldDeadlock => WOULD_DEADLOCK,
+            BeginError::TimedOut => "the time was over before the overlapping sections were",
+        })
+    }
+}
+
+impl Error for BeginError {}
+
+/// Why a wait for callbacks ended early.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum WaitError {
+    /// It would wait for a callback that the calling thread may be in.
+    WouldDeadlock,
+    /// The time was over before the callbacks were.
+    TimedOut,
+}
+
+impl fmt::Display for WaitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            WaitError::WouldDeadlock => WOULD_DEADLOCK,
+            WaitError::TimedOut => "the time was over before the callbacks were",
+        })
+    }
+}
+
+impl Error for WaitError {}

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use crate::collision::{Parts, fillers};
 use crate::interval::Interval;
 use crate::ops::Ops;
 use crate::record::{self, Header, Record};
@@ -98,13 +99,20 @@ impl<'v, N: Send + Sync> Hit<'v, N> {
     }
 }
 
-impl<N: Send + Sync + 'static> Hit<'_, N> {
+impl<'v, N: Send + Sync + 'static> Hit<'v, N> {
     /// A counted handle that keeps the payload beyond the guard, reader or snapshot.
     ///
     /// Complexity: O(1), two shared counters.
     pub fn hold(&self) -> Held<N> {
         Held::new(self.record, self.interval(), self.version.share_engine())
     }
+
+    fn filler_parts(&self, interval: Interval) -> Parts<'_, 'v> {
+        let seen = self.interval().covers(interval).then_some(self.version);
+        (self.version.engine(), self.record.header(), seen)
+    }
+
+    fillers!('v);
 }
 
 impl<N: fmt::Debug> fmt::Debug for Hit<'_, N> {

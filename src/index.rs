@@ -7,14 +7,16 @@ use crate::config::Config;
 use crate::draft::Draft;
 use crate::dump::Dump;
 use crate::engine::{Engine, Limit, Step};
-use crate::error::{BatchErrorKind, CloseError, InsertError, InsertManyError, Refusal};
+use crate::error::{BatchErrorKind, CloseError, InsertError, InsertManyError, Refusal, WouldBlock, WouldDeadlock};
 use crate::guard::Guard;
 use crate::interval::Interval;
+use crate::invalidation::Invalidation;
 use crate::many::Many;
+use crate::notifier::{Event, Notifier, Reason};
 use crate::ops::Ops;
 use crate::publish::VersionHandle;
 use crate::reader::Reader;
-use crate::record::NewRecord;
+use crate::record::{Kind, NewRecord};
 use crate::registration::{Held, RawRegistration, Registration, remove_orphans};
 use crate::snapshot::Snapshot;
 use crate::stats::Stats;
@@ -63,7 +65,7 @@ impl NotifierIndex {
 
     /// An empty index.
     pub fn with_config(config: Config) -> Self {
-        match Engine::new(config.retired_limit_bytes()) {
+        match Engine::new(&config) {
             Ok(engine) => NotifierIndex { engine },
             Err(_) => std::alloc::handle_alloc_error(std::alloc::Layout::new::<Engine>()),
         }
@@ -77,7 +79,57 @@ impl NotifierIndex {
     ///
     /// Complexity: O(1). An owner is a number and takes no memory until it has notifiers; numbers are not reused.
     pub fn register_ops<N: Send + Sync + 'static>(&self) -> Ops<N> {
-        Ops::new(self.engine.id, self.engine.next_owner())
+        Ops::new(self.engine.id, self.engine.next_owner(), Kind::passive::<N>())
+    }
+
+    /// Registers an owner of notifiers that are told of changes: see [`Notifier`].
+    ///
+    /// Complexity: as for [`register_ops`](Self::register_ops).
+    pub fn register_notifier_ops<N: Notifier>(&self) -> Ops<N> {
+        Ops::new(self.engine.id, self.engine.next_owner(), Kind::notified::<N>())
+    }
+
+    /// Begins a section: tells every overlapping notifier that the range is about to change, in two passes.
+    ///
+    /// Consistency: when it returns, nothing that was mirrored from the old source survives in the range, and none
+    /// appears until the section is dropped. Each notifier that is registered when the section looks is told once.
+    ///
+    /// Complexity: O(log n + k) for k overlapping notifiers of an owner.
+    ///
+    /// Blocking: as long as the callbacks take; no lock and no pin is held while they run.
+    ///
+    /// # Panics
+    /// Where a callback does: the others are told all the same, the section is over, and the panic goes on.
+    pub fn invalidate(&self, interval: Interval, event: Event) -> Invalidation<'_> {
+        match self.engine.begin_section(interval, &event, true) {
+            Ok(section) => section,
+            Err(WouldBlock) => unreachable!("a section that may block is not refused"),
+        }
+    }
+
+    /// As [`invalidate`](Self::invalidate), without waiting for anything: the first refusal stops it.
+    ///
+    /// Blocking: never, if the notifiers keep their promise; allocates nothing, but for a thread's own records at its
+    /// first use of any index.
+    ///
+    /// # Errors
+    /// [`WouldBlock`] if a notifier refused: those told before have finished, and the section is over.
+    ///
+    /// # Panics
+    /// As [`invalidate`](Self::invalidate).
+    pub fn try_invalidate(&self, interval: Interval, event: Event) -> Result<Invalidation<'_>, WouldBlock> {
+        self.engine.begin_section(interval, &event, false)
+    }
+
+    /// Waits until the callbacks that run now have returned, so that no callback of a notifier that was removed before
+    /// runs any more, and frees what can be freed.
+    ///
+    /// # Errors
+    /// [`WouldDeadlock`] inside a callback.
+    pub fn barrier(&self) -> Result<(), WouldDeadlock> {
+        self.engine.wait_for_walks()?;
+        self.maintain();
+        Ok(())
     }
 
     /// What every change that may run foreign code does first.
@@ -106,7 +158,7 @@ impl NotifierIndex {
             return Err(InsertError::ForeignOps(payload));
         };
         self.before_change();
-        let record = NewRecord::allocate(owner, payload).map_err(InsertError::OutOfMemory)?;
+        let record = NewRecord::allocate(owner, ops.kind(), payload).map_err(InsertError::OutOfMemory)?;
         let edit = |draft: &mut Draft<'_>| {
             batch::insert(draft, interval, record.as_header())?;
             Ok(Step::Publish(()))
@@ -143,7 +195,7 @@ impl NotifierIndex {
         if items.is_empty() {
             return Ok(Vec::new());
         }
-        let many = Many::allocate(owner, items)?;
+        let many = Many::allocate(owner, ops.kind(), items)?;
         let edit = |draft: &mut Draft<'_>| match draft.tree(owner).len() {
             0 => build(draft, owner, &many),
             _ => many.given().try_for_each(|(interval, record)| batch::insert(draft, interval, record)),
@@ -185,7 +237,8 @@ impl NotifierIndex {
             return Ok(FoundOrInserted::Found(hit.hold()));
         }
         self.before_change();
-        let record = NewRecord::allocate(owner, make()).map_err(|made| InsertError::OutOfMemory(Some(made)))?;
+        let record =
+            NewRecord::allocate(owner, ops.kind(), make()).map_err(|made| InsertError::OutOfMemory(Some(made)))?;
         let edit = |draft: &mut Draft<'_>| {
             let version = View::new(draft.version());
             if let Ok(Some(hit)) = version.find(ops, interval) {
@@ -255,22 +308,27 @@ impl NotifierIndex {
         self.engine.maintain();
     }
 
-    /// Closes the index to new notifiers; what is registered stays, and can be found and removed.
+    /// Closes the index to new notifiers and fillers, and tells all notifiers, once, with [`Reason::Release`]. What is
+    /// registered stays, and can be found and removed. The version that shows it closed first.
     ///
     /// # Errors
     /// [`CloseError`] if there was no memory for it.
+    ///
+    /// # Panics
+    /// As [`invalidate`](Self::invalidate).
     pub fn close(&self) -> Result<u64, CloseError> {
         let edit = |draft: &mut Draft<'_>| {
             if draft.is_closed() {
-                return Ok(Step::Keep(()));
+                return Ok(Step::Keep(false));
             }
             draft.close();
-            Ok(Step::Publish(()))
+            Ok(Step::Publish(true))
         };
-        match self.engine.change(Limit::Exceeded, edit, |()| ()) {
-            Ok(changed) => Ok(changed.version),
-            Err(_) => Err(CloseError),
+        let changed = self.engine.change(Limit::Exceeded, edit, |_| ()).map_err(|_| CloseError)?;
+        if changed.result {
+            drop(self.invalidate(Interval::FULL, Event::new(Reason::Release)));
         }
+        Ok(changed.version)
     }
 
     /// Counters of the index as it is now.

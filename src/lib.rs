@@ -29,10 +29,12 @@
 
 #[allow(unsafe_code)]
 mod batch;
+mod bell;
 #[cfg(busted)]
 pub mod busted;
 #[cfg(not(busted))]
 mod busted;
+mod collision;
 mod config;
 #[allow(unsafe_code)]
 mod draft;
@@ -47,8 +49,10 @@ mod hit;
 #[allow(unsafe_code)]
 mod index;
 mod interval;
+mod invalidation;
 #[allow(unsafe_code)]
 mod many;
+mod notifier;
 mod ops;
 #[allow(unsafe_code)]
 mod publish;
@@ -61,27 +65,35 @@ mod record;
 mod registration;
 #[allow(unsafe_code)]
 mod roots;
+mod section;
 mod snapshot;
 mod stats;
 mod sync;
+mod tally;
+mod telling;
 mod tree;
 mod tuning;
 #[allow(unsafe_code)]
 mod version;
 #[allow(unsafe_code)]
 mod view;
+#[allow(unsafe_code)]
+mod walk;
 
 pub use batch::{Batch, Committed, InsertKey, RemoveKey};
+pub use collision::Ticket;
 pub use config::Config;
 pub use dump::Dump;
 pub use error::{
-    BatchError, BatchErrorKind, CloseError, Corruption, FindManyError, ForeignOps, InsertError, InsertManyError,
-    RemoveError, UpdateError,
+    BatchError, BatchErrorKind, BeginError, CloseError, Corruption, FindManyError, ForeignOps, InsertError,
+    InsertManyError, RemoveError, UpdateError, WaitError, WouldBlock, WouldDeadlock,
 };
 pub use guard::Guard;
 pub use hit::{AnyHit, AnyHits, Hit, Hits};
 pub use index::{FoundOrInserted, NotifierIndex};
 pub use interval::{Interval, IntervalError};
+pub use invalidation::Invalidation;
+pub use notifier::{Event, Invalidating, Notifier, Reason};
 pub use ops::Ops;
 pub use reader::Reader;
 pub use registration::{Held, Registration, Removal};

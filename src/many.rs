@@ -5,7 +5,7 @@ use std::ptr::NonNull;
 
 use crate::error::{BatchErrorKind, InsertManyError};
 use crate::interval::Interval;
-use crate::record::{Header, NewRecord};
+use crate::record::{Header, Kind, NewRecord};
 use crate::registration::Registration;
 
 /// Records for all items, and room for all results.
@@ -18,13 +18,17 @@ pub(crate) struct Many<N: Send + Sync + 'static> {
 }
 
 impl<N: Send + Sync + 'static> Many<N> {
-    pub(crate) fn allocate(owner: u32, items: Vec<(Interval, N)>) -> Result<Self, InsertManyError<N>> {
+    pub(crate) fn allocate(
+        owner: u32,
+        kind: &'static Kind,
+        items: Vec<(Interval, N)>,
+    ) -> Result<Self, InsertManyError<N>> {
         let Ok(mut many) = Self::with_room(items.len()) else {
             return Err(InsertManyError { reason: BatchErrorKind::OutOfMemory, items });
         };
         let mut items = items.into_iter();
         while let Some((interval, payload)) = items.next() {
-            match NewRecord::allocate(owner, payload) {
+            match NewRecord::allocate(owner, kind, payload) {
                 Ok(record) => many.push(interval, record),
                 Err(payload) => return Err(many.give_back(interval, payload, items)),
             }

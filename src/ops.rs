@@ -5,6 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 
 use crate::error::ForeignOps;
+use crate::record::Kind;
 
 /// An owner, or class, of notifiers with payload `N`, registered with one index.
 ///
@@ -25,12 +26,17 @@ use crate::error::ForeignOps;
 pub struct Ops<N> {
     index: u64,
     owner: u32,
+    kind: &'static Kind,
     payload: PhantomData<fn() -> N>,
 }
 
 impl<N> Ops<N> {
-    pub(crate) fn new(index: u64, owner: u32) -> Self {
-        Ops { index, owner, payload: PhantomData }
+    pub(crate) fn new(index: u64, owner: u32, kind: &'static Kind) -> Self {
+        Ops { index, owner, kind, payload: PhantomData }
+    }
+
+    pub(crate) fn kind(&self) -> &'static Kind {
+        self.kind
     }
 
     /// The owner's number, if it is one of the index numbered `index`.

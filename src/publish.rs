@@ -52,10 +52,6 @@ impl VersionHandle {
     pub(crate) fn try_from_protected(version: &Version) -> Option<Self> {
         version.try_acquire().then(|| VersionHandle(NonNull::from(version)))
     }
-
-    pub(crate) fn as_ptr(&self) -> *const Version {
-        self.0.as_ptr()
-    }
 }
 
 impl std::ops::Deref for VersionHandle {
@@ -139,8 +135,14 @@ impl VersionCell {
     /// Whether `version` is the current one.
     #[inline]
     pub(crate) fn is_current(&self, version: &VersionHandle) -> bool {
+        self.is_mirrored(version)
+    }
+
+    /// The same, for a version that is protected in whichever way.
+    #[inline]
+    pub(crate) fn is_mirrored(&self, version: &Version) -> bool {
         // [O2] Acquire, partner of the Release in `help`: if it is not, the newer one's contents.
-        self.mirror.0.load(Ordering::Acquire).cast_const() == version.as_ptr()
+        std::ptr::eq(self.mirror.0.load(Ordering::Acquire), version)
     }
 
     /// The current version, for a reader under a pin.

@@ -1,7 +1,7 @@
 //! The record of one notifier: what the tree's entries point to.
 //!
 //! ```text
-//!   Record<N>: [ serial | references | state | owner | location | link | kind ] [ payload: N ]
+//!   Record<N>: [ serial | references | state | running | generation | location | link | kind | owner ] [ payload: N ]
 //! ```
 //!
 //! The bounds of a notifier stand in the tree, never here, because they differ from version to version. What
@@ -23,7 +23,10 @@ use std::cell::Cell;
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
-use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use crate::busted::{self, Sabotage};
+use crate::error::WouldBlock;
+use crate::notifier::{Invalidating, Notifier};
+use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 use crate::tree::{EntryHeader, EntryPtr};
 
 const LIVE: u32 = 1;
@@ -34,21 +37,83 @@ pub(crate) struct Kind {
     /// Drops the payload and frees the record.
     release: unsafe fn(NonNull<Header>),
     type_name: fn() -> &'static str,
+    callbacks: Option<Callbacks>,
     /// Bytes of the whole record.
     pub(crate) record_bytes: usize,
+}
+
+/// The two passes of a payload that wants to be told.
+pub(crate) struct Callbacks {
+    invalidate: unsafe fn(&Header, &Invalidating<'_>) -> Result<(), WouldBlock>,
+    finish: unsafe fn(&Header, &Invalidating<'_>),
+}
+
+impl Callbacks {
+    /// # Safety
+    /// [N4] The record is of the kind that has these callbacks, and protected.
+    pub(crate) unsafe fn invalidate(&self, header: &Header, told: &Invalidating<'_>) -> Result<(), WouldBlock> {
+        // SAFETY: [N4], says the caller.
+        unsafe { (self.invalidate)(header, told) }
+    }
+
+    /// # Safety
+    /// As for `invalidate`.
+    pub(crate) unsafe fn finish(&self, header: &Header, told: &Invalidating<'_>) {
+        // SAFETY: [N4], says the caller.
+        unsafe { (self.finish)(header, told) };
+    }
 }
 
 impl Kind {
     pub(crate) fn type_name(&self) -> &'static str {
         (self.type_name)()
     }
+
+    pub(crate) fn callbacks(&self) -> Option<&Callbacks> {
+        self.callbacks.as_ref()
+    }
+
+    /// The kind of payloads that are only looked up.
+    pub(crate) const fn passive<N>() -> &'static Kind {
+        const { &KindOf::<N>::PASSIVE }
+    }
+
+    /// The kind of payloads that are told.
+    pub(crate) const fn notified<N: Notifier>() -> &'static Kind {
+        const { &KindOf::<N>::NOTIFIED }
+    }
 }
 
 struct KindOf<N>(PhantomData<N>);
 
 impl<N> KindOf<N> {
-    const KIND: Kind =
-        Kind { release: release::<N>, type_name: std::any::type_name::<N>, record_bytes: size_of::<Record<N>>() };
+    const PASSIVE: Kind = Kind {
+        release: release::<N>,
+        type_name: std::any::type_name::<N>,
+        callbacks: None,
+        record_bytes: size_of::<Record<N>>(),
+    };
+}
+
+impl<N: Notifier> KindOf<N> {
+    const NOTIFIED: Kind = Kind {
+        callbacks: Some(Callbacks { invalidate: invalidate::<N>, finish: finish::<N> }),
+        ..KindOf::<N>::PASSIVE
+    };
+}
+
+/// # Safety
+/// [N4] The header is that of a `Record<N>`, which is protected.
+unsafe fn invalidate<N: Notifier>(header: &Header, told: &Invalidating<'_>) -> Result<(), WouldBlock> {
+    // SAFETY: [N4], says the caller.
+    unsafe { NonNull::from(header).cast::<Record<N>>().as_ref() }.payload().invalidate(told)
+}
+
+/// # Safety
+/// As for `invalidate`.
+unsafe fn finish<N: Notifier>(header: &Header, told: &Invalidating<'_>) {
+    // SAFETY: [N4], says the caller.
+    unsafe { NonNull::from(header).cast::<Record<N>>().as_ref() }.payload().finish(told);
 }
 
 /// # Safety
@@ -76,10 +141,14 @@ pub(crate) struct Header {
     entry: EntryHeader,
     references: AtomicUsize,
     state: AtomicU32,
-    owner: u32,
+    /// Callbacks between their first pass and the end of their second.
+    running: AtomicU32,
+    /// Raised before each first pass, and after each change that takes addresses away.
+    generation: AtomicU64,
     location: AtomicU64,
     link: AtomicPtr<Header>,
     kind: &'static Kind,
+    owner: u32,
 }
 
 /// A notifier's header and its payload.
@@ -125,6 +194,46 @@ impl Header {
     pub(crate) fn mark_removed(&self) {
         // [O10] Release, partner of the Acquire in `is_live`.
         self.state.store(REMOVED, Ordering::Release);
+    }
+
+    /// Begins a callback; false if the notifier is dead. `leave` must follow either way.
+    pub(crate) fn enter(&self) -> bool {
+        // [O20] Relaxed, ordered by the fence: partner of the fence in `wait_for_callbacks`. Either the remover sees
+        // this callback, or this sees that the notifier is dead.
+        self.running.fetch_add(1, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        self.is_live()
+    }
+
+    /// Ends a callback; true if the notifier is dead, so that somebody may wait for this.
+    pub(crate) fn leave(&self) -> bool {
+        // [O20] Release: what the callback did, to whoever finds it ended. The fence pairs with that of the remover:
+        // either he sees the end, or this sees that he may wait.
+        self.running.fetch_sub(1, Ordering::Release);
+        fence(Ordering::SeqCst);
+        !self.is_live()
+    }
+
+    pub(crate) fn has_running_callbacks(&self) -> bool {
+        // [O20] Acquire, partner of the Release in `leave`.
+        self.running.load(Ordering::Acquire) > 0
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        // [O21] Acquire, partner of the Release in `raise_generation`.
+        self.generation.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn raise_generation(&self) {
+        // [O21] Release, partner of the Acquire in `generation`.
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// Makes tickets stale after new bounds were published: published first, then raised (R5).
+    pub(crate) fn bounds_changed(&self) {
+        if !busted::is(Sabotage::NoRaise) {
+            self.raise_generation();
+        }
     }
 
     /// Where the current version probably has it.
@@ -182,7 +291,7 @@ pub(crate) struct NewRecord<N>(NonNull<Record<N>>);
 
 impl<N> NewRecord<N> {
     /// Allocates a record, or gives the payload back if there is no memory.
-    pub(crate) fn allocate(owner: u32, payload: N) -> Result<Self, N> {
+    pub(crate) fn allocate(owner: u32, kind: &'static Kind, payload: N) -> Result<Self, N> {
         // SAFETY: a record is never of size zero.
         let memory = unsafe { alloc(Layout::new::<Record<N>>()) }.cast::<Record<N>>();
         let Some(record) = NonNull::new(memory) else {
@@ -192,10 +301,12 @@ impl<N> NewRecord<N> {
             entry: EntryHeader { serial: Cell::new(0) },
             references: AtomicUsize::new(1),
             state: AtomicU32::new(LIVE),
+            running: AtomicU32::new(0),
+            generation: AtomicU64::new(0),
             owner,
             location: AtomicU64::new(0),
             link: AtomicPtr::new(ptr::null_mut()),
-            kind: const { &KindOf::<N>::KIND },
+            kind,
         };
         // SAFETY: fresh memory of the record's own layout.
         unsafe { record.write(Record { header, payload }) };

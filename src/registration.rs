@@ -10,10 +10,12 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::ptr::NonNull;
+use std::time::Duration;
 
+use crate::collision::{Parts, current_bounds, deadline_after, fillers};
 use crate::draft::Draft;
 use crate::engine::{Engine, Limit, Step};
-use crate::error::{Refusal, RemoveError, UpdateError};
+use crate::error::{Refusal, RemoveError, UpdateError, WaitError};
 use crate::hit::Hit;
 use crate::interval::Interval;
 use crate::record::{self, Header, Record};
@@ -61,13 +63,13 @@ impl Locator {
     }
 }
 
-fn scan(tree: crate::tree::TreeRef<'_>, record: &Header) -> Option<Interval> {
+pub(crate) fn scan(tree: crate::tree::TreeRef<'_>, record: &Header) -> Option<Interval> {
     let is_it = |slot: &crate::tree::Slot<'_>| record::header_of(slot.entry) == NonNull::from(record);
     tree.matching(u64::MAX, 0).find(is_it).map(crate::tree::Slot::interval)
 }
 
 /// The bounds of a record in one version.
-fn bounds_in(version: &Version, record: &Header) -> Option<Interval> {
+pub(crate) fn bounds_in(version: &Version, record: &Header) -> Option<Interval> {
     let tree = version.tree(record.owner());
     tree.locate(record.location(), record.serial()).map(crate::tree::Slot::interval)
 }
@@ -199,14 +201,7 @@ impl<N: Send + Sync + 'static> Registration<N> {
     ///
     /// Complexity: O(log n); O(n) if updates of this same notifier kept outrunning the look-up.
     pub fn interval(&self) -> Interval {
-        for _ in 0..LOCATE_ATTEMPTS {
-            if let Some(interval) = bounds_in(&self.raw.engine.cell.borrow(), self.raw.header()) {
-                return interval;
-            }
-            std::hint::spin_loop();
-        }
-        let version = self.raw.engine.cell.borrow();
-        scan(version.tree(self.raw.header().owner()), self.raw.header())
+        current_bounds(&self.raw.engine, self.raw.header())
             .expect("[H1] a registered notifier is in the current version")
     }
 
@@ -241,40 +236,79 @@ impl<N: Send + Sync + 'static> Registration<N> {
                 Located::Absent => Step::Keep(()),
             })
         };
-        let settle = |&(): &()| record.set_location(interval.start());
+        let settle = |&(): &()| {
+            record.set_location(interval.start());
+            record.bounds_changed();
+        };
         Ok(self.raw.engine.change(Limit::Heeded, edit, settle)?.version)
     }
 
-    /// Removes the notifier; the version that shows it no more.
+    /// Removes the notifier and waits for its running callbacks; the version that shows it no more.
     ///
-    /// Consistency: a look-up that starts after the return does not find it. References and holds stay valid.
+    /// The order for an owner with a mirror (R6): under his lock tear the mirror down and call
+    /// [`remove_deferred`](Self::remove_deferred), unlock, then [`wait`](Removal::wait). This call is the last two at
+    /// once, for those who hold no lock that a callback takes.
+    ///
+    /// Consistency: a look-up that starts after the return does not find it, and no callback of it runs. References and
+    /// holds stay valid.
     ///
     /// Complexity: O(log n), also among identical intervals.
     ///
-    /// Blocking: never, as there are no callbacks to wait for.
+    /// Blocking: for its own callbacks only; not for the end of sections, nor for other notifiers.
     ///
     /// # Errors
-    /// [`RemoveError::OutOfMemory`] with the registration, which stands as before.
+    /// [`RemoveError`] with the registration, which stands as before: no memory, or called inside a callback.
     pub fn remove(self) -> Result<u64, RemoveError<N>> {
+        if self.raw.engine.is_in_callback() {
+            return Err(RemoveError::WouldDeadlock(self));
+        }
         self.raw.engine.release(RELEASE_BUDGET);
-        self.remove_deferred().map(|removal| removal.version())
+        let removal = self.remove_deferred()?;
+        removal.wait().expect("not in a callback, and without a deadline");
+        Ok(removal.version())
     }
 
-    /// Removes the notifier without running any foreign code: may be called anywhere, also under the caller's locks.
+    /// Removes the notifier without waiting and without running any foreign code: may be called anywhere, in callbacks
+    /// and under the caller's locks.
     ///
-    /// Consistency, complexity, errors: as for [`remove`](Registration::remove).
+    /// ```
+    /// use notifier_index::{Interval, NotifierIndex};
+    /// use std::sync::Mutex;
+    ///
+    /// let index = NotifierIndex::new();
+    /// let ops = index.register_ops::<()>();
+    /// let registration = index.insert(&ops, Interval::point(7), ()).unwrap();
+    /// let mirror = Mutex::new(Some("entry"));
+    ///
+    /// // R6: under the lock tear down and publish; unlock; only then wait.
+    /// let mut locked = mirror.lock().unwrap();
+    /// *locked = None;
+    /// let removal = registration.remove_deferred().unwrap();
+    /// drop(locked);
+    /// removal.wait().unwrap();
+    /// ```
+    ///
+    /// Consistency: as for [`remove`](Self::remove), but a callback that runs may go on; see [`Removal::wait`].
     ///
     /// # Errors
     /// [`RemoveError::OutOfMemory`] with the registration, which stands as before.
     pub fn remove_deferred(self) -> Result<Removal<N>, RemoveError<N>> {
+        self.raw.header().acquire();
+        let removal = Removal { record: self.raw.record.cast(), version: 0, engine: Arc::clone(&self.raw.engine) };
         match self.raw.remove() {
             Ok(version) => {
                 self.raw.forget_removed();
-                Ok(Removal { version, payload: PhantomData })
+                Ok(Removal::with_version(removal, version))
             }
             Err(_) => Err(RemoveError::OutOfMemory(self)),
         }
     }
+
+    fn filler_parts(&self, _: Interval) -> Parts<'_, '_> {
+        (&self.raw.engine, self.raw.header(), None)
+    }
+
+    fillers!('_);
 
     /// A counted handle that keeps the payload, whatever becomes of the registration.
     pub fn hold(&self) -> Held<N> {
@@ -289,16 +323,66 @@ impl<N: Send + Sync + 'static> fmt::Debug for Registration<N> {
 }
 
 /// A removal that has taken effect.
-#[derive(Debug)]
-pub struct Removal<N> {
+///
+/// It keeps the payload until it is dropped.
+pub struct Removal<N: Send + Sync + 'static> {
+    record: NonNull<Record<N>>,
     version: u64,
-    payload: PhantomData<fn() -> N>,
+    engine: Arc<Engine>,
 }
 
-impl<N> Removal<N> {
+// SAFETY: like `Held`, a shared handle of an `N` that is `Send + Sync`.
+unsafe impl<N: Send + Sync + 'static> Send for Removal<N> {}
+// SAFETY: as above.
+unsafe impl<N: Send + Sync + 'static> Sync for Removal<N> {}
+
+impl<N: Send + Sync + 'static> Removal<N> {
+    fn with_version(mut removal: Self, version: u64) -> Self {
+        removal.version = version;
+        removal
+    }
+
+    fn header(&self) -> &Header {
+        // SAFETY: [H2] a removal counts one reference, too.
+        unsafe { self.record.as_ref() }.header()
+    }
+
     /// The version that shows the notifier no more.
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// Waits until no callback of the notifier runs.
+    ///
+    /// Blocking: for its own callbacks only. Not under a lock that they take.
+    ///
+    /// # Errors
+    /// [`WaitError::WouldDeadlock`] inside a callback, if one of the notifier's runs.
+    pub fn wait(&self) -> Result<(), WaitError> {
+        self.engine.wait_for_callbacks(self.header(), None)
+    }
+
+    /// As [`wait`](Self::wait), for at most so long.
+    ///
+    /// # Errors
+    /// As for [`wait`](Self::wait), and [`WaitError::TimedOut`].
+    pub fn wait_timeout(&self, timeout: Duration) -> Result<(), WaitError> {
+        self.engine.wait_for_callbacks(self.header(), deadline_after(timeout))
+    }
+}
+
+impl<N: Send + Sync + 'static> Drop for Removal<N> {
+    fn drop(&mut self) {
+        if self.header().let_go() {
+            // SAFETY: [N2] the last reference pushes it, once.
+            unsafe { self.engine.released.push(self.record.cast()) };
+        }
+    }
+}
+
+impl<N: Send + Sync + 'static> fmt::Debug for Removal<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Removal(version {})", self.version)
     }
 }
 
@@ -359,6 +443,12 @@ impl<N: Send + Sync + 'static> Held<N> {
     pub fn is_live(&self) -> bool {
         self.record().header().is_live()
     }
+
+    fn filler_parts(&self, _: Interval) -> Parts<'_, '_> {
+        (&self.engine, self.record().header(), None)
+    }
+
+    fillers!('_);
 }
 
 impl<N: Send + Sync + 'static> Clone for Held<N> {

@@ -39,12 +39,25 @@ pub struct Stats {
     pub versions_awaiting_grace: u64,
     /// Changes that had to begin again because another was first.
     pub lost_races: u64,
+    /// Sections begun.
+    pub sections_started: u64,
+    /// Sections that are active now.
+    pub sections_active: u64,
+    /// First passes of callbacks run.
+    pub callbacks_run: u64,
+    /// First passes that refused.
+    pub callbacks_refused: u64,
+    /// Calls of `read_begin` that had to wait.
+    pub read_begin_waits: u64,
+    /// Calls of `read_retry` that said to retry.
+    pub retries: u64,
 }
 
 impl Stats {
     pub(crate) fn of(engine: &Engine) -> Self {
         let version = engine.cell.load();
         let (live_nodes, node_bytes) = nodes_of(&version);
+        let (sections_started, sections_active) = engine.sections.counts();
         Stats {
             version: version.seq,
             live_notifiers: version.len,
@@ -58,6 +71,12 @@ impl Stats {
             oldest_version: engine.freed.oldest_parked().unwrap_or(version.seq),
             versions_awaiting_grace: version.seq.saturating_sub(engine.horizon()),
             lost_races: engine.lost_race_count(),
+            sections_started,
+            sections_active,
+            callbacks_run: engine.tally.calls(),
+            callbacks_refused: engine.tally.refusals(),
+            read_begin_waits: engine.tally.begin_waits(),
+            retries: engine.tally.retries(),
         }
     }
 }

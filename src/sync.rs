@@ -4,7 +4,7 @@
 //! Two kinds of locks are used and both only through `try_lock`: whoever does not get one goes on without,
 //! so no writer ever waits for another.
 
-pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 pub(crate) use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 /// A value alone on its cache lines (two of them: adjacent lines are fetched together), so that writes to

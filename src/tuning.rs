@@ -42,3 +42,9 @@ pub(crate) const INLINE_REPLACED: usize = if cfg!(tiny_nodes) { 2 } else { 20 };
 
 /// Owners whose root stands in the version record itself.
 pub(crate) const INLINE_OWNERS: usize = if cfg!(tiny_nodes) { 2 } else { 4 };
+
+/// Sections that can be active at once before further ones count as covering everything.
+pub(crate) const SECTION_SLOTS: usize = if cfg!(tiny_nodes) { 3 } else { 128 };
+
+/// Bells for those who wait for the callbacks of a removed notifier.
+pub(crate) const REMOVAL_BELLS: usize = 16;

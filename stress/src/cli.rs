@@ -73,6 +73,33 @@ pub enum JemallocSabotage {
     StaleFind,
     /// The index frees what readers may still see; only in builds with `--cfg busted`.
     EarlyFree,
+    /// `read_retry` always says that nothing happened; only in builds with `--cfg busted`.
+    SkipRetry,
+    /// A section loads the tree before it is published; only in builds with `--cfg busted`.
+    SectionAfterLoad,
+}
+
+impl JemallocSabotage {
+    /// The name used on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            JemallocSabotage::DropSplit => "drop-split",
+            JemallocSabotage::StaleFind => "stale-find",
+            JemallocSabotage::EarlyFree => "early-free",
+            JemallocSabotage::SkipRetry => "skip-retry",
+            JemallocSabotage::SectionAfterLoad => "section-after-load",
+        }
+    }
+
+    /// The library's own name of it, if it lies in the library.
+    pub fn in_library(self) -> Option<&'static str> {
+        match self {
+            JemallocSabotage::DropSplit | JemallocSabotage::StaleFind => None,
+            JemallocSabotage::EarlyFree => Some("early_free"),
+            JemallocSabotage::SkipRetry => Some("skip_retry"),
+            JemallocSabotage::SectionAfterLoad => Some("section_after_load"),
+        }
+    }
 }
 
 /// Options of `stress mix`.
@@ -316,6 +343,9 @@ mod tests {
     fn names_are_those_of_the_command_line() {
         for name in ContenderName::value_variants() {
             assert_eq!(name.to_possible_value().unwrap().get_name(), name.name());
+        }
+        for sabotage in JemallocSabotage::value_variants() {
+            assert_eq!(sabotage.to_possible_value().unwrap().get_name(), sabotage.name());
         }
         for shape in Shape::value_variants() {
             assert_eq!(shape.to_possible_value().unwrap().get_name(), shape.name());

@@ -10,6 +10,8 @@ pub mod latency;
 pub mod mix;
 pub mod model;
 pub mod progress;
+#[cfg(test)]
+mod protocol;
 pub mod report;
 pub mod span;
 pub mod workload;

@@ -17,6 +17,7 @@
 pub mod btreemap;
 pub mod disjoint;
 pub mod index;
+pub mod kernel;
 pub mod locked;
 pub mod persistent;
 pub mod skiplist;

@@ -39,8 +39,8 @@ fn refused(reason: String) -> PartReport {
 /// The sabotage that lies in the library itself.
 fn break_library(sabotage: Option<JemallocSabotage>) {
     #[cfg(busted)]
-    if sabotage == Some(JemallocSabotage::EarlyFree) {
-        notifier_index::busted::set("early_free");
+    if let Some(name) = sabotage.and_then(JemallocSabotage::in_library) {
+        notifier_index::busted::set(name).expect("the library knows its own sabotages");
     }
     #[cfg(not(busted))]
     let _ = sabotage;

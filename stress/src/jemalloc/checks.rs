@@ -33,13 +33,19 @@ pub(crate) enum Check {
     Intact,
     /// The index is what the replayed log says that it is.
     Replayed,
-    /// After the arenas are gone, nothing is registered, mapped, retired or undropped.
+    /// An entry of the mirror is not older than its page when it is committed.
+    Committed,
+    /// Nothing of a range is mirrored inside a section over it.
+    Cleared,
+    /// At rest, an entry of the mirror is what its page is.
+    Mirrored,
+    /// After the arenas are gone, nothing is registered, mapped, mirrored, retired or undropped.
     Emptied,
 }
 
 impl Check {
     /// All kinds, in the order of the report.
-    pub(crate) const ALL: [Check; 11] = [
+    pub(crate) const ALL: [Check; 14] = [
         Check::Found,
         Check::Owner,
         Check::Bytes,
@@ -50,8 +56,16 @@ impl Check {
         Check::Named,
         Check::Intact,
         Check::Replayed,
+        Check::Committed,
+        Check::Cleared,
+        Check::Mirrored,
         Check::Emptied,
     ];
+
+    /// Whether it is about the mirror, which the baseline does not have.
+    pub(crate) fn needs_mirror(self) -> bool {
+        matches!(self, Check::Committed | Check::Cleared | Check::Mirrored)
+    }
 
     /// Its name in the report.
     pub(crate) fn name(self) -> &'static str {
@@ -66,6 +80,9 @@ impl Check {
             Check::Named => "named",
             Check::Intact => "intact",
             Check::Replayed => "replayed",
+            Check::Committed => "committed",
+            Check::Cleared => "cleared",
+            Check::Mirrored => "mirrored",
             Check::Emptied => "emptied",
         }
     }

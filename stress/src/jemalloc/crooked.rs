@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use notifier_index::Reason;
 use parking_lot::Mutex;
 
 use crate::jemalloc::extent_index::{Answer, Cover, EXTENTS, ExtentFinder, ExtentIndex, Leftover, Way};
@@ -72,6 +73,7 @@ impl State {
 impl<const FAULT: u8> ExtentIndex for Crooked<FAULT> {
     type Handle = (Span, NotifierId);
     type Finder<'i> = &'i Self;
+    type Section<'i> = ();
     const NAME: &'static str = "crooked";
     const WAYS: &'static [Way] = &[Way::Guard];
     const KEEPS_VERSIONS: bool = true;
@@ -121,6 +123,8 @@ impl<const FAULT: u8> ExtentIndex for Crooked<FAULT> {
         state.put(whole, left_id);
         Ok(((whole, left_id), state.raise(1)))
     }
+
+    fn begin_section(&self, _span: Span, _reason: Reason) {}
 
     fn finder(&self) -> &Self {
         self

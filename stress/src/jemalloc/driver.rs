@@ -15,6 +15,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use notifier_index::Reason;
+
 use crate::history::clock::StampClock;
 use crate::jemalloc::change_log::ChangeLog;
 use crate::jemalloc::checks::{Check, Checks};
@@ -39,6 +41,8 @@ pub(crate) struct HookCounts {
     pub(crate) merged: AtomicU64,
     /// Changes that the index refused.
     pub(crate) refused: AtomicU64,
+    /// Sections.
+    pub(crate) sections: AtomicU64,
     /// Nanoseconds spent in the index, all threads together.
     pub(crate) index_ns: AtomicU64,
 }
@@ -139,6 +143,7 @@ impl<I: ExtentIndex> Driver<I> {
             (Ok(([left_handle, right_handle], version)), time) => {
                 self.put(Registered { handle: left_handle, span: left, id });
                 self.put(Registered { handle: right_handle, span: right, id: right_id });
+                self.aim(right.start());
                 self.record(version, time, &changes);
                 Ok(())
             }
@@ -166,6 +171,37 @@ impl<I: ExtentIndex> Driver<I> {
                 self.put(Registered { handle: other, span: right, id: gone });
                 Err(self.put_back(Registered { handle: one, span: left, id }))
             }
+        }
+    }
+
+    /// Does something to a range inside a section: nothing of the range is mirrored from its beginning to its end, and
+    /// its pages change meanwhile.
+    pub(crate) fn in_section<T>(&self, span: Span, reason: Reason, work: impl FnOnce() -> T) -> T {
+        let section = self.index.begin_section(span, reason);
+        self.expect_unmirrored(span, "has begun");
+        if let Some(mirror) = self.index.mirror() {
+            mirror.raise(span);
+            mirror.aim(span.start());
+            count(&self.counts.sections, 1);
+        }
+        let result = work();
+        self.expect_unmirrored(span, "is about to end");
+        drop(section);
+        result
+    }
+
+    fn expect_unmirrored(&self, span: Span, when: &str) {
+        let Some(mirror) = self.index.mirror() else { return };
+        let mirrored = mirror.count_in(span);
+        self.checks.expect(Check::Cleared, mirrored == 0, || {
+            format!("{mirrored} pages of {span:?} are mirrored while a section over it {when}")
+        });
+    }
+
+    /// Tells the fillers of a place.
+    fn aim(&self, address: u64) {
+        if let Some(mirror) = self.index.mirror() {
+            mirror.aim(address);
         }
     }
 

@@ -8,6 +8,9 @@
 //! A name ([`NotifierId`]) carries the arena in its lowest bits: it is what a lookup hands to an allocator that wants to
 //! know whose an address is, it costs both rivals the same, and it names a notifier uniquely for the replay.
 
+use notifier_index::Reason;
+
+use crate::jemalloc::page_mirror::PageMirror;
 use crate::span::{Found, NotifierId, Span};
 
 /// The owner that all extents are registered under.
@@ -77,6 +80,21 @@ pub(crate) struct Leftover {
     pub(crate) undropped_payloads: u64,
 }
 
+/// What became of an attempt to mirror some pages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fill {
+    /// No extent was found there, or it had gone or shrunk before the filler could begin.
+    Nowhere,
+    /// A section over it took too long.
+    TimedOut,
+    /// What was read may be old.
+    Retry,
+    /// So many pages are mirrored, and their entries are as new as they are.
+    Filled(u64),
+    /// They are mirrored although they are older than their pages.
+    Older(String),
+}
+
 /// An index of extents. The changes are called with jemalloc's locks held: they wait for no reader and never panic.
 /// A refused change has changed nothing and gives back the handles.
 pub(crate) trait ExtentIndex: Send + Sync + 'static {
@@ -86,12 +104,18 @@ pub(crate) trait ExtentIndex: Send + Sync + 'static {
     type Finder<'i>: ExtentFinder
     where
         Self: 'i;
+    /// A range that is about to change, until it is dropped.
+    type Section<'i>
+    where
+        Self: 'i;
     /// Its name in tables.
     const NAME: &'static str;
     /// The ways that a finder has.
     const WAYS: &'static [Way];
     /// Whether old versions can be kept, so that [`ExtentFinder::steady`] has something to say.
     const KEEPS_VERSIONS: bool;
+    /// Whether [`ExtentIndex::mirror`] has one.
+    const HAS_MIRROR: bool = false;
 
     /// Registers an interval; returns the version that it appeared in.
     fn insert(&self, span: Span, id: NotifierId) -> Option<(Self::Handle, u64)>;
@@ -106,6 +130,17 @@ pub(crate) trait ExtentIndex: Send + Sync + 'static {
     ) -> Result<([Self::Handle; 2], u64), Self::Handle>;
     /// Grows the first interval to `whole` and takes the second away, in one version.
     fn merge(&self, handles: [Self::Handle; 2], whole: Span) -> Result<(Self::Handle, u64), [Self::Handle; 2]>;
+
+    /// Begins a section: tells whoever mirrors the range.
+    fn begin_section(&self, span: Span, reason: Reason) -> Self::Section<'_>;
+    /// The mirror of the extents' pages, if there is one.
+    fn mirror(&self) -> Option<&PageMirror> {
+        None
+    }
+    /// How often a filler had to wait for a section.
+    fn wait_count(&self) -> u64 {
+        0
+    }
 
     /// A finder for the calling thread.
     fn finder(&self) -> Self::Finder<'_>;
@@ -128,4 +163,9 @@ pub(crate) trait ExtentFinder {
     /// Finds all addresses in one version, calls `meanwhile`, finds them again in the same version, and says whether
     /// the answers are the same; `None` if the index keeps no versions.
     fn steady(&mut self, way: Way, addresses: &[u64], meanwhile: impl FnOnce()) -> Option<bool>;
+    /// Mirrors the pages of the range that belong to the extent at its start; calls `linger` between reading them and
+    /// asking whether what was read is old.
+    fn fill(&mut self, _way: Way, _range: Span, _linger: impl FnOnce()) -> Fill {
+        Fill::Nowhere
+    }
 }

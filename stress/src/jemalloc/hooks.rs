@@ -2,7 +2,8 @@
 //!
 //! Each hook turns raw arguments into spans and calls a safe method of [`ArenaHooks`]. A panic is caught before it
 //! reaches C and becomes a refusal and a failed check; jemalloc takes a refusal (`true`, or null) to mean that nothing
-//! has changed. `purge`, `commit` and `decommit` concern contents, not ownership, and leave the index alone.
+//! has changed. Where contents or mappings go (`dalloc`, `destroy`, the purges, `decommit`), a section over the range begins before the
+//! memory is touched and ends after it. Purges change no registration; `commit` changes nothing at all.
 //!
 //! An arena either *keeps* what it was given (it refuses `dalloc` until it is destroyed, so its regions stay covered
 //! without a hole by extents that are split and merged all the time: [`Regions`]) or *gives back* whatever jemalloc
@@ -21,6 +22,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use notifier_index::Reason;
 use tikv_jemalloc_sys::extent_hooks_t;
 
 use crate::jemalloc::checks::Check;
@@ -50,9 +52,9 @@ impl<I: ExtentIndex> ArenaHooks<I> {
             dalloc: Some(dalloc::<I>),
             destroy: Some(destroy::<I>),
             commit: Some(commit),
-            decommit: Some(decommit),
-            purge_lazy: Some(purge_lazy),
-            purge_forced: Some(purge_forced),
+            decommit: Some(decommit::<I>),
+            purge_lazy: Some(purge_lazy::<I>),
+            purge_forced: Some(purge_forced::<I>),
             split: Some(split::<I>),
             merge: Some(merge::<I>),
         };
@@ -95,6 +97,10 @@ impl<I: ExtentIndex> ArenaHooks<I> {
         if keeps {
             return false;
         }
+        self.driver.in_section(span, Reason::Unmap, || self.unmap(span))
+    }
+
+    fn unmap(&self, span: Span) -> bool {
         let Ok(arena) = self.driver.unmapping(span) else {
             return false;
         };
@@ -106,6 +112,15 @@ impl<I: ExtentIndex> ArenaHooks<I> {
             self.driver.checks.fail(Check::Named, format!("{span:?} could be neither unmapped nor registered again"));
         }
         false
+    }
+
+    /// True if the contents of the range may go, and the kernel has been told so.
+    ///
+    /// # Safety
+    /// H2.
+    unsafe fn purge(&self, range: Span, at_once: bool) -> bool {
+        // SAFETY: mapping's U2 by H2.
+        self.driver.in_section(range, Reason::Clear, || unsafe { mapping::discard(range, at_once) })
     }
 
     fn split(&self, whole: Span, left_bytes: u64, arena: u32) -> bool {
@@ -229,48 +244,61 @@ unsafe extern "C" fn commit(
     false
 }
 
-unsafe extern "C" fn decommit(
-    _table: *mut extent_hooks_t,
-    _start: *mut c_void,
+unsafe extern "C" fn decommit<I: ExtentIndex>(
+    table: *mut extent_hooks_t,
+    start: *mut c_void,
     _bytes: usize,
-    _offset: usize,
-    _length: usize,
+    offset: usize,
+    length: usize,
     _arena: c_uint,
 ) -> bool {
-    // Refused, as jemalloc itself does where the kernel overcommits: it purges instead.
+    // SAFETY: H1.
+    let hooks = unsafe { hooks_of::<I>(table) };
+    // Refused, as jemalloc itself does where the kernel overcommits: it purges instead. The section is told all the
+    // same: to announce a change that is then refused is allowed.
+    let range = span_of(start as u64 + offset as u64, length as u64);
+    let _ = hooks.guarded(|| range.map(|range| hooks.driver.in_section(range, Reason::Unmap, || ())));
     true
 }
 
-unsafe extern "C" fn purge_lazy(
-    _table: *mut extent_hooks_t,
+unsafe extern "C" fn purge_lazy<I: ExtentIndex>(
+    table: *mut extent_hooks_t,
     start: *mut c_void,
     _bytes: usize,
     offset: usize,
     length: usize,
     _arena: c_uint,
 ) -> bool {
-    // SAFETY: mapping's U2 by H2.
-    unsafe { purge(start, offset, length, false) }
+    // SAFETY: H1, H2.
+    unsafe { purge::<I>(table, start, (offset, length), false) }
 }
 
-unsafe extern "C" fn purge_forced(
-    _table: *mut extent_hooks_t,
+unsafe extern "C" fn purge_forced<I: ExtentIndex>(
+    table: *mut extent_hooks_t,
     start: *mut c_void,
     _bytes: usize,
     offset: usize,
     length: usize,
     _arena: c_uint,
 ) -> bool {
-    // SAFETY: mapping's U2 by H2.
-    unsafe { purge(start, offset, length, true) }
+    // SAFETY: H1, H2.
+    unsafe { purge::<I>(table, start, (offset, length), true) }
 }
 
 /// True if refused.
 ///
 /// # Safety
-/// H2.
-unsafe fn purge(start: *mut c_void, offset: usize, length: usize, at_once: bool) -> bool {
+/// H1, H2.
+unsafe fn purge<I: ExtentIndex>(
+    table: *mut extent_hooks_t,
+    start: *mut c_void,
+    (offset, length): (usize, usize),
+    at_once: bool,
+) -> bool {
+    // SAFETY: H1.
+    let hooks = unsafe { hooks_of::<I>(table) };
     let range = span_of(start as u64 + offset as u64, length as u64);
-    // SAFETY: mapping's U2 by H2.
-    range.is_none_or(|range| unsafe { !mapping::discard(range, at_once) })
+    // SAFETY: H2.
+    let purged = hooks.guarded(|| range.is_some_and(|range| unsafe { hooks.purge(range, at_once) }));
+    !purged.unwrap_or(false)
 }

@@ -3,9 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use notifier_index::{Guard, Hit, Interval, NotifierIndex, Ops, Reader, Registration, Snapshot, View};
+use notifier_index::{
+    Event, Guard, Hit, Interval, Invalidating, Invalidation, Notifier, NotifierIndex, Ops, Reader, Reason,
+    Registration, Snapshot, View, WouldBlock,
+};
 
-use crate::jemalloc::extent_index::{Answer, Cover, EXTENTS, ExtentFinder, ExtentIndex, Leftover, Way};
+use crate::jemalloc::extent_index::{Answer, Cover, EXTENTS, ExtentFinder, ExtentIndex, Fill, Leftover, Way};
+use crate::jemalloc::mirror_fill;
+use crate::jemalloc::page_mirror::PageMirror;
 use crate::span::{Found, NotifierId, Span};
 
 /// How often the index may be asked to tidy up before what it still keeps counts as left over.
@@ -16,13 +21,24 @@ const MOST_MAINTAINS: usize = 256;
 pub(crate) struct Extent {
     id: AtomicU64,
     alive: Arc<AtomicU64>,
+    mirror: Arc<PageMirror>,
 }
 
 impl Extent {
-    fn new(id: NotifierId, alive: &Arc<AtomicU64>) -> Self {
+    fn new(id: NotifierId, alive: &Arc<AtomicU64>, mirror: &Arc<PageMirror>) -> Self {
         // Relaxed here and below: a count that is compared when nobody changes it.
         alive.fetch_add(1, Ordering::Relaxed);
-        Extent { id: AtomicU64::new(id), alive: Arc::clone(alive) }
+        Extent { id: AtomicU64::new(id), alive: Arc::clone(alive), mirror: Arc::clone(mirror) }
+    }
+}
+
+impl Notifier for Extent {
+    /// Runs inside hooks, with jemalloc's locks held: a lock of the mirror is all that it takes.
+    fn invalidate(&self, invalidating: &Invalidating<'_>) -> Result<(), WouldBlock> {
+        if let Some(shared) = common(invalidating.interval(), invalidating.bounds()) {
+            self.mirror.forget(span(shared));
+        }
+        Ok(())
     }
 }
 
@@ -40,31 +56,36 @@ pub(crate) struct IndexedExtents {
     ops: Ops<Extent>,
     /// Payloads that have been made and not been dropped.
     alive: Arc<AtomicU64>,
+    mirror: Arc<PageMirror>,
 }
 
 impl Default for IndexedExtents {
     fn default() -> Self {
         let index = NotifierIndex::new();
-        let ops = index.register_ops();
-        IndexedExtents { index, ops, alive: Arc::default() }
+        let ops = index.register_notifier_ops();
+        IndexedExtents { index, ops, alive: Arc::default(), mirror: Arc::default() }
     }
 }
 
 impl ExtentIndex for IndexedExtents {
     type Handle = Registration<Extent>;
     type Finder<'i> = IndexFinder<'i>;
+    type Section<'i> = Invalidation<'i>;
     const NAME: &'static str = "index";
     const WAYS: &'static [Way] = &[Way::Reader, Way::Guard, Way::Snapshot];
     const KEEPS_VERSIONS: bool = true;
+    const HAS_MIRROR: bool = true;
 
     fn insert(&self, span: Span, id: NotifierId) -> Option<(Registration<Extent>, u64)> {
-        let registration = self.index.insert(&self.ops, interval(span), Extent::new(id, &self.alive)).ok()?;
+        let registration = self.index.insert(&self.ops, interval(span), self.extent(id)).ok()?;
         let version = registration.version();
         Some((registration, version))
     }
 
     fn remove(&self, handle: Registration<Extent>) -> Result<u64, Registration<Extent>> {
-        // Deferred: a hook waits for nobody.
+        // R6: torn down and published under the mirror's lock. Deferred, and nobody waits for callbacks that may run:
+        // a hook waits for nobody, and the payload that they look at lives as long as they do.
+        let _locked = self.mirror.forget_locked(span(handle.interval()));
         let removal = handle.remove_deferred().map_err(|refused| refused.into_registration())?;
         Ok(removal.version())
     }
@@ -90,6 +111,18 @@ impl ExtentIndex for IndexedExtents {
             Ok(version) => Ok((handle, version)),
             Err(gone) => Err([handle, gone]),
         }
+    }
+
+    fn begin_section(&self, span: Span, reason: Reason) -> Invalidation<'_> {
+        self.index.invalidate(interval(span), Event::new(reason))
+    }
+
+    fn mirror(&self) -> Option<&PageMirror> {
+        Some(&self.mirror)
+    }
+
+    fn wait_count(&self) -> u64 {
+        self.index.stats().read_begin_waits
     }
 
     fn finder(&self) -> IndexFinder<'_> {
@@ -129,6 +162,10 @@ impl ExtentIndex for IndexedExtents {
 }
 
 impl IndexedExtents {
+    fn extent(&self, id: NotifierId) -> Extent {
+        Extent::new(id, &self.alive, &self.mirror)
+    }
+
     fn split_in_batch(
         &self,
         handle: &Registration<Extent>,
@@ -136,9 +173,11 @@ impl IndexedExtents {
         right: Span,
         right_id: NotifierId,
     ) -> Option<(Registration<Extent>, u64)> {
+        // R5: what is cut off is torn down under the lock, and nobody looks before the generation has been raised.
+        let _locked = self.mirror.forget_locked(right);
         let mut batch = self.index.batch();
         batch.update(handle, interval(left)).ok()?;
-        let key = batch.insert(&self.ops, interval(right), Extent::new(right_id, &self.alive)).ok()?;
+        let key = batch.insert(&self.ops, interval(right), self.extent(right_id)).ok()?;
         let mut committed = batch.commit().ok()?;
         let version = committed.version();
         Some((committed.take(key)?, version))
@@ -150,6 +189,8 @@ impl IndexedExtents {
         gone: Registration<Extent>,
         whole: Span,
     ) -> Result<u64, Registration<Extent>> {
+        // R6 for the one that goes; R4 is kept, because the other one grows by the same publication.
+        let _locked = self.mirror.forget_locked(span(gone.interval()));
         let mut batch = self.index.batch();
         if batch.update(handle, interval(whole)).is_err() {
             return Err(gone);
@@ -210,6 +251,23 @@ impl ExtentFinder for IndexFinder<'_> {
             Some(before == answers())
         })
     }
+
+    fn fill(&mut self, way: Way, range: Span, linger: impl FnOnce()) -> Fill {
+        let (index, ops, mirror) = (&self.index.index, &self.index.ops, &*self.index.mirror);
+        let point = Interval::point(range.start());
+        match way {
+            // Through the hit, while the reader keeps its version.
+            Way::Reader => match self.reader.view().find(ops, point).ok().flatten() {
+                Some(hit) => mirror_fill::through_hit(mirror, hit, interval(range), linger),
+                None => Fill::Nowhere,
+            },
+            // Through a counted handle, so that nobody waits with a pin.
+            Way::Guard | Way::Snapshot | Way::Locked => {
+                let held = index.pin().find(ops, point).ok().flatten().map(|hit| hit.hold());
+                held.map_or(Fill::Nowhere, |held| mirror_fill::through_held(mirror, &held, interval(range), linger))
+            }
+        }
+    }
 }
 
 impl IndexFinder<'_> {
@@ -246,6 +304,11 @@ fn interval(span: Span) -> Interval {
     Interval::new(span.start(), span.last()).expect("a span is never inverted")
 }
 
-fn span(interval: Interval) -> Span {
+/// What the two have in common.
+pub(crate) fn common(one: Interval, other: Interval) -> Option<Interval> {
+    Interval::new(one.start().max(other.start()), one.last().min(other.last())).ok()
+}
+
+pub(crate) fn span(interval: Interval) -> Span {
     Span::between(interval.start(), interval.last())
 }

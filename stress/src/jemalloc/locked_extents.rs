@@ -1,5 +1,7 @@
 //! Extents in the locked baseline: an interval tree behind one mutex, for the ratio.
 
+use notifier_index::Reason;
+
 use crate::contender::locked::{LockedChange, LockedRegistration, MutexIndex};
 use crate::jemalloc::extent_index::{Answer, Cover, EXTENTS, ExtentFinder, ExtentIndex, Leftover, Way};
 use crate::span::{Found, NotifierId, Span};
@@ -13,6 +15,7 @@ pub(crate) struct LockedExtents {
 impl ExtentIndex for LockedExtents {
     type Handle = LockedRegistration;
     type Finder<'i> = LockedFinder<'i>;
+    type Section<'i> = ();
     const NAME: &'static str = "baseline";
     const WAYS: &'static [Way] = &[Way::Locked];
     const KEEPS_VERSIONS: bool = false;
@@ -53,6 +56,8 @@ impl ExtentIndex for LockedExtents {
         ]);
         Ok((handle, version))
     }
+
+    fn begin_section(&self, _span: Span, _reason: Reason) {}
 
     fn finder(&self) -> LockedFinder<'_> {
         LockedFinder { index: &self.index }

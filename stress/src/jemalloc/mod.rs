@@ -15,12 +15,12 @@
 //! `process` starts one process for each setting of `retain`, which jemalloc reads once; `cell` has the rounds of one
 //! process, `round` one round with its `worker`s, `finder`s and `watch`; `hooks` and `driver` lead from jemalloc to the
 //! index, `control` and `mapping` lie beneath them; `extent_index` is what is asked of an index, `indexed_extents` and
-//! `locked_extents` give it; `judge`, `rest` and `replay` are the checks, counted in `checks`; `tally`, `part` and
+//! `locked_extents` give it; `page_mirror`, `mirror_fill` and `mirror_thread` are its subscriber; `judge`, `rest` and `replay` are the checks, counted in `checks`; `tally`, `part` and
 //! `summary` are the figures.
 
 use std::time::Duration;
 
-use crate::cli::{Impossible, JemallocOptions, JemallocSabotage, Retain};
+use crate::cli::{Impossible, JemallocOptions, Retain};
 use crate::report::Outcome;
 
 mod cell;
@@ -37,6 +37,9 @@ mod judge;
 mod live;
 mod locked_extents;
 mod mapping;
+mod mirror_fill;
+mod mirror_thread;
+mod page_mirror;
 mod part;
 mod process;
 mod process_maps;
@@ -60,10 +63,15 @@ mod tests;
 /// # Errors
 /// [`Impossible`] if this build or this machine cannot run it as asked.
 pub fn run(options: &JemallocOptions) -> Result<Outcome, Impossible> {
-    if options.sabotage == Some(JemallocSabotage::EarlyFree) && !cfg!(busted) {
-        let reason = "--break early-free changes the library itself and is compiled in only with \
-                      RUSTFLAGS=\"--cfg busted\": build stress again with that";
-        return Err(Impossible(reason.to_owned()));
+    if let Some(sabotage) = options.sabotage
+        && sabotage.in_library().is_some()
+        && !cfg!(busted)
+    {
+        return Err(Impossible(format!(
+            "--break {} changes the library itself and is compiled in only with RUSTFLAGS=\"--cfg busted\": build \
+             stress again with that",
+            sabotage.name()
+        )));
     }
     if process::is_part() {
         process::tell_parent(&cell::run(options));

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::jemalloc::checks::Check;
 use crate::jemalloc::extent_index::ExtentIndex;
+use crate::jemalloc::mirror_thread::MirrorCounts;
 use crate::jemalloc::tally::{ExtentEvents, RoundTally, missing_checks};
 use crate::jemalloc::worker::Work;
 use crate::latency::{Latency, Percentiles};
@@ -41,6 +42,8 @@ pub(crate) struct Part {
     pub(crate) mismatches: u64,
     pub(crate) finds_made: u64,
     pub(crate) finds_logged: u64,
+    /// What the mirror's threads did, where there is a mirror.
+    pub(crate) mirror: Option<MirrorCounts>,
     /// Checks made, in the order of [`Check::ALL`].
     pub(crate) checks: Vec<u64>,
     pub(crate) failed_count: u64,
@@ -68,6 +71,7 @@ impl Part {
             mismatches: sum(|round| round.replayed.mismatches),
             finds_made: sum(|round| round.replayed.finds_made),
             finds_logged: sum(|round| round.replayed.finds_logged),
+            mirror: rounds.iter().filter_map(|round| round.mirror).reduce(MirrorCounts::plus),
             checks,
             failed_count: sum(|round| round.failed_count),
             failures: rounds.iter().flat_map(|round| round.failures.clone()).collect(),
@@ -83,7 +87,11 @@ impl Part {
         let ExtentEvents { mapped, unmapped, split, merged, .. } = self.events;
         let events = [("map", mapped), ("unmap", unmapped), ("split", split), ("merge", merged)];
         let near_misses = [("resize", self.work.resized), ("race between a find and a free", self.raced)];
-        let rare = events.into_iter().chain(near_misses).filter(|(_, count)| *count == 0);
+        let of_mirror = self.mirror.into_iter().flat_map(|mirror| {
+            let MirrorCounts { fills, retries, waits, .. } = mirror;
+            [("fill of the mirror", fills), ("retry", retries), ("wait for a section", waits)]
+        });
+        let rare = events.into_iter().chain(near_misses).chain(of_mirror).filter(|(_, count)| *count == 0);
         idle.extend(rare.map(|(name, _)| format!("not a single {name}")));
         self.failed_count += idle.len() as u64;
         self.failures.extend(idle);

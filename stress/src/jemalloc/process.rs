@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::cli::{JemallocOptions, JemallocSabotage};
+use crate::cli::JemallocOptions;
 use crate::jemalloc::part::Part;
 use crate::jemalloc::patience;
 
@@ -61,18 +61,10 @@ fn command(options: &JemallocOptions, retain: bool, churn: Duration) -> std::io:
     command.args(["jemalloc", "--retain", if retain { "true" } else { "false" }]);
     command.args(["--threads", &options.threads.to_string(), "--seconds", &churn.as_secs_f64().to_string()]);
     if let Some(sabotage) = options.sabotage {
-        command.args(["--break", sabotage_name(sabotage)]);
+        command.args(["--break", sabotage.name()]);
     }
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     Ok(command)
-}
-
-fn sabotage_name(sabotage: JemallocSabotage) -> &'static str {
-    match sabotage {
-        JemallocSabotage::DropSplit => "drop-split",
-        JemallocSabotage::StaleFind => "stale-find",
-        JemallocSabotage::EarlyFree => "early-free",
-    }
 }
 
 /// Waits for a part, but not for ever, and takes what it says.

@@ -32,6 +32,7 @@ pub(crate) fn check_at_rest<I: ExtentIndex>(
     }
     check_disjoint(&driver.checks, contents);
     check_mapped(driver);
+    check_mirror(driver);
     let (registered, found) = (driver.registered_count(), contents.len());
     driver
         .checks
@@ -78,6 +79,15 @@ pub(crate) fn check_mapped<I: ExtentIndex>(driver: &Driver<I>) {
     missing.iter().for_each(|found| driver.checks.fail(Check::Mapped, format!("{:?} is not mapped", found.span)));
 }
 
+/// Every entry of the mirror is what its page is.
+pub(crate) fn check_mirror<I: ExtentIndex>(driver: &Driver<I>) {
+    let Some(mirror) = driver.index.mirror() else { return };
+    let (entry_count, wrong) = mirror.compare();
+    driver.checks.add(Check::Mirrored, entry_count);
+    let text = |address: u64| format!("the entry of page {address:#x} is not what the page is");
+    wrong.into_iter().for_each(|address| driver.checks.fail(Check::Mirrored, text(address)));
+}
+
 /// Every live allocation is found in every way, and is of the arena that `arenas.lookup` names for it now.
 fn check_owners<I: ExtentIndex>(driver: &Driver<I>, places: &[Place], lookup: Lookup) {
     let live: Vec<Live> = places.iter().filter_map(Place::look).collect();
@@ -106,6 +116,8 @@ pub(crate) fn check_emptied<I: ExtentIndex>(driver: &Driver<I>) {
     expect(contents.is_empty(), &|| format!("{} intervals stay in the index, first {:?}", contents.len(), contents[0]));
     let registered = driver.registered_count();
     expect(registered == 0, &|| format!("{registered} extents were never given back"));
+    let mirrored = driver.index.mirror().map_or(0, |mirror| mirror.compare().0);
+    expect(mirrored == 0, &|| format!("{mirrored} pages stay mirrored"));
     let leftover = driver.index.settle();
     expect(leftover == Leftover::default(), &|| format!("after maintain there is still {leftover:?}"));
 }

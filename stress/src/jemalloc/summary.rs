@@ -3,6 +3,7 @@
 use crate::jemalloc::checks::Check;
 use crate::jemalloc::extent_index::ExtentIndex;
 use crate::jemalloc::locked_extents::LockedExtents;
+use crate::jemalloc::mirror_thread::MirrorCounts;
 use crate::jemalloc::part::{Part, WayPart};
 use crate::jemalloc::process::PartReport;
 use crate::report::{Outcome, Spread, bytes, figure, nanoseconds, print_table};
@@ -103,6 +104,13 @@ fn print_counts(parts: &[&Part]) {
     let headers = |first| std::iter::once(first).chain(titles.iter().map(String::as_str)).collect::<Vec<&str>>();
     let events = EVENTS.iter().map(|(name, count)| line(name, count)).collect::<Vec<_>>();
     print_table(&headers("what happened"), &events);
+    let mirror_line = |name: &str, count: fn(MirrorCounts) -> u64| {
+        let counts = parts.iter().map(|part| figure(part.mirror.map(count)));
+        std::iter::once(name.to_owned()).chain(counts).collect::<Vec<String>>()
+    };
+    let mirror = MIRROR_EVENTS.iter().map(|(name, count)| mirror_line(name, *count)).collect::<Vec<_>>();
+    print_table(&headers("the mirror"), &mirror);
+    println!("the baseline runs without sections and without a mirror, and so without the checks of these");
     let checks = Check::ALL.iter().map(|check| line(check.name(), &|part| part.checks[*check as usize]));
     let failed = std::iter::once(line("failed", &|part| part.failed_count));
     print_table(&headers("checks made"), &checks.chain(failed).collect::<Vec<_>>());
@@ -123,6 +131,20 @@ const EVENTS: [Count; 11] = [
     ("intervals at most", |part| part.interval_count),
     ("finds", |part| part.finds_made),
     ("raced with a free", |part| part.raced),
+];
+
+/// A count of the mirror, with its name.
+type MirrorCount = (&'static str, fn(MirrorCounts) -> u64);
+
+const MIRROR_EVENTS: [MirrorCount; 8] = [
+    ("sections of hooks", |mirror| mirror.hook_sections),
+    ("other sections", |mirror| mirror.other_sections),
+    ("fills", |mirror| mirror.fills),
+    ("pages filled", |mirror| mirror.pages),
+    ("retries", |mirror| mirror.retries),
+    ("waits", |mirror| mirror.waits),
+    ("waits timed out", |mirror| mirror.timeouts),
+    ("nothing to fill", |mirror| mirror.nowhere),
 ];
 
 fn print_replay(part: &Part) {

@@ -6,6 +6,7 @@ use crate::jemalloc::checks::{Check, Checks};
 use crate::jemalloc::driver::{Driver, count_of};
 use crate::jemalloc::extent_index::ExtentIndex;
 use crate::jemalloc::find_log::FindLog;
+use crate::jemalloc::mirror_thread::MirrorCounts;
 use crate::jemalloc::replay::Replayed;
 use crate::jemalloc::round::Churned;
 use crate::jemalloc::watch::Watched;
@@ -58,6 +59,8 @@ pub(crate) struct RoundTally {
     /// Answers about allocations that were freed meanwhile.
     pub(crate) raced: u64,
     pub(crate) replayed: Replayed,
+    /// What the mirror's threads did, where there is a mirror.
+    pub(crate) mirror: Option<MirrorCounts>,
     /// Checks made, in the order of [`Check::ALL`].
     pub(crate) checks: Vec<u64>,
     pub(crate) failed_count: u64,
@@ -85,6 +88,7 @@ impl RoundTally {
             retired_bytes_max: None,
             raced: 0,
             replayed: Replayed::default(),
+            mirror: None,
             checks: Vec::new(),
             failed_count: 0,
             failures: Vec::new(),
@@ -94,6 +98,7 @@ impl RoundTally {
     /// What the finders and the monitor saw; returns the finders' logs.
     pub(crate) fn add_watched(&mut self, watched: Watched) -> Vec<FindLog> {
         self.retired_bytes_max = watched.retired_bytes_max;
+        self.mirror = watched.mirror;
         let Watched { findings, .. } = watched;
         self.raced = findings.iter().map(|findings| findings.raced).sum();
         let ways = findings.first().map_or(0, |findings| findings.ways.len());
@@ -124,7 +129,8 @@ impl RoundTally {
 
 /// The kinds of checks that some rounds of a contender should have made and did not.
 pub(crate) fn missing_checks<I: ExtentIndex>(made: &[u64]) -> Vec<Check> {
-    let is_due = |check: &Check| *check != Check::Steady || I::KEEPS_VERSIONS;
+    let is_due =
+        |check: &Check| (*check != Check::Steady || I::KEEPS_VERSIONS) && (!check.needs_mirror() || I::HAS_MIRROR);
     let is_missing = |check: &Check| is_due(check) && made[*check as usize] == 0;
     Check::ALL.into_iter().filter(is_missing).collect()
 }

@@ -4,6 +4,9 @@ use std::ffi::c_void;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+#[cfg(not(busted))]
+use clap::Parser;
+use notifier_index::Reason;
 use rayon::ThreadPoolBuilder;
 use tikv_jemalloc_sys::extent_hooks_t;
 
@@ -11,7 +14,7 @@ use super::checks::Check;
 use super::control::{Arena, Lookup};
 use super::crooked::{self, Crooked};
 use super::driver::{Driver, Refused};
-use super::extent_index::{Answer, ExtentFinder, ExtentIndex, arena_of};
+use super::extent_index::{Answer, ExtentFinder, ExtentIndex, Fill, Way, arena_of};
 use super::hooks::ArenaHooks;
 use super::indexed_extents::IndexedExtents;
 use super::locked_extents::LockedExtents;
@@ -19,6 +22,8 @@ use super::mapping::{PAGE, span_of};
 use super::rest;
 use super::round::{self, RoundPlan};
 use super::tally::{RoundTally, missing_checks};
+#[cfg(not(busted))]
+use crate::cli::{CommandLine, Impossible, Job};
 use crate::span::Span;
 
 const ARENA: u32 = 9;
@@ -259,4 +264,50 @@ fn an_index_that_is_wrong_is_seen_to_be_wrong() {
     assert_seen::<{ crooked::HALVED }>(&[Check::Found, Check::Bytes, Check::Unbroken, Check::Replayed]);
     assert_seen::<{ crooked::HOARDING }>(&[Check::Emptied]);
     assert_seen::<{ crooked::SKIPPING }>(&[Check::Replayed]);
+}
+
+#[test]
+fn what_appears_in_the_mirror_inside_a_section_is_seen() {
+    let driver = Driver::new(IndexedExtents::default(), false);
+    let (whole, part) = (Span::between(0x40_0000, 0x40_7fff), Span::between(0x40_2000, 0x40_3fff));
+    assert_eq!(driver.mapped(whole, ARENA), Ok(()));
+    let mirror = driver.index.mirror().unwrap();
+    let fill = || driver.index.finder().fill(Way::Reader, whole, || ());
+    assert_eq!((fill(), mirror.count_in(whole)), (Fill::Filled(8), 8));
+    let inside = driver.in_section(part, Reason::Clear, || (mirror.count_in(part), mirror.count_in(whole)));
+    assert_eq!((inside, driver.checks.failed_count()), ((0, 6), 0));
+    let late = driver.index.finder().fill(Way::Guard, whole, || driver.in_section(part, Reason::Clear, || ()));
+    assert_eq!((late, driver.checks.failed_count()), (Fill::Retry, 0));
+
+    let old = mirror.read(part);
+    driver.in_section(part, Reason::Clear, || mirror.commit(part, &old, || false));
+    assert_eq!(driver.checks.failed(Check::Cleared), 1);
+    rest::check_mirror(&driver);
+    assert_eq!(driver.checks.failed(Check::Mirrored), 2);
+}
+
+#[test]
+fn what_is_cut_off_or_removed_is_torn_down() {
+    let driver = Driver::new(IndexedExtents::default(), false);
+    let (left, right) = (Span::between(0x40_0000, 0x40_3fff), Span::between(0x40_4000, 0x40_7fff));
+    assert_eq!(driver.mapped(Span::between(left.start(), right.last()), ARENA), Ok(()));
+    let mirror = driver.index.mirror().unwrap();
+    let fill = |range| driver.index.finder().fill(Way::Guard, range, || ());
+    assert_eq!(fill(Span::between(left.start(), right.last())), Fill::Filled(8));
+    assert_eq!(driver.split(left, right, ARENA), Ok(()));
+    assert_eq!((mirror.count_in(left), mirror.count_in(right), fill(right)), (4, 0, Fill::Filled(4)));
+    assert_eq!(driver.merge(left, right), Ok(()));
+    assert_eq!((mirror.count_in(left), mirror.count_in(right)), (4, 0));
+    assert_eq!(driver.unmapping(Span::between(left.start(), right.last())), Ok(ARENA));
+    assert_eq!((mirror.count_in(left), fill(left)), (0, Fill::Nowhere));
+}
+
+#[cfg(not(busted))]
+#[test]
+fn sabotages_of_the_library_are_refused_where_they_are_not_compiled_in() {
+    for name in ["early-free", "skip-retry", "section-after-load"] {
+        let line = CommandLine::parse_from(["stress", "jemalloc", "--break", name]);
+        let Some(Job::Jemalloc(options)) = line.job else { panic!("not the job asked for") };
+        assert!(super::run(&options).is_err_and(|Impossible(reason)| reason.contains(name)));
+    }
 }

@@ -1,4 +1,4 @@
-//! The threads that only look: the finders, and a monitor of retired memory and mappings.
+//! The threads that only look: the finders, a monitor of retired memory and mappings, and those of the mirror.
 
 use std::sync::Barrier;
 use std::sync::atomic::Ordering;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::jemalloc::checks::Check;
 use crate::jemalloc::extent_index::ExtentIndex;
 use crate::jemalloc::finder::{Finder, Findings, Hunt};
+use crate::jemalloc::mirror_thread::{self, MirrorCounts};
 use crate::jemalloc::rest;
 
 /// How often the monitor looks at what is retired.
@@ -15,11 +16,16 @@ const LOOK: Duration = Duration::from_millis(5);
 /// One look in so many is also at the mappings.
 const LOOKS_PER_MAPS: u32 = 40;
 
+/// Fillers of the mirror.
+const FILLERS: u64 = 2;
+
 /// The threads, at work.
 #[derive(Debug)]
 pub(crate) struct Watch<'s> {
     finders: Vec<ScopedJoinHandle<'s, Findings>>,
     monitor: ScopedJoinHandle<'s, Option<u64>>,
+    fillers: Vec<ScopedJoinHandle<'s, MirrorCounts>>,
+    changer: Option<ScopedJoinHandle<'s, u64>>,
 }
 
 /// What they bring back.
@@ -27,6 +33,7 @@ pub(crate) struct Watch<'s> {
 pub(crate) struct Watched {
     pub(crate) findings: Vec<Findings>,
     pub(crate) retired_bytes_max: Option<u64>,
+    pub(crate) mirror: Option<MirrorCounts>,
 }
 
 impl<'s> Watch<'s> {
@@ -47,7 +54,13 @@ impl<'s> Watch<'s> {
                 Finder::new(hunt, finder, seed ^ (number as u64 + 1) << 32).run()
             })
         };
-        Watch { finders: (0..finder_count).map(finder).collect(), monitor: scope.spawn(|| monitor(hunt)) }
+        let filler = |number| scope.spawn(move || mirror_thread::fill(hunt, !seed ^ (number << 32)));
+        Watch {
+            finders: (0..finder_count).map(finder).collect(),
+            monitor: scope.spawn(|| monitor(hunt)),
+            fillers: (0..if I::HAS_MIRROR { FILLERS } else { 0 }).map(filler).collect(),
+            changer: I::HAS_MIRROR.then(|| scope.spawn(move || mirror_thread::change(hunt, seed))),
+        }
     }
 
     /// Ends them.
@@ -55,7 +68,13 @@ impl<'s> Watch<'s> {
         // Relaxed: it only ends their loops.
         hunt.is_over.store(true, Ordering::Relaxed);
         let findings = self.finders.into_iter().filter_map(|finder| joined(finder, hunt)).collect();
-        Watched { findings, retired_bytes_max: joined(self.monitor, hunt).flatten() }
+        let filled = self.fillers.into_iter().filter_map(|filler| joined(filler, hunt)).reduce(MirrorCounts::plus);
+        let other_sections = self.changer.and_then(|changer| joined(changer, hunt)).unwrap_or(0);
+        // Relaxed: figures for a report.
+        let hook_sections = hunt.driver.counts.sections.load(Ordering::Relaxed) - other_sections;
+        let waits = hunt.driver.index.wait_count();
+        let mirror = filled.map(|filled| MirrorCounts { waits, hook_sections, other_sections, ..filled });
+        Watched { findings, retired_bytes_max: joined(self.monitor, hunt).flatten(), mirror }
     }
 }
 
@@ -63,7 +82,7 @@ impl<'s> Watch<'s> {
 fn joined<T, I: ExtentIndex>(thread: ScopedJoinHandle<'_, T>, hunt: &Hunt<'_, I>) -> Option<T> {
     let result = thread.join();
     if result.is_err() {
-        hunt.driver.checks.fail(Check::Found, "a finder or the monitor panicked".to_owned());
+        hunt.driver.checks.fail(Check::Found, "a finder, a filler or the monitor panicked".to_owned());
     }
     result.ok()
 }

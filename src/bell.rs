@@ -1,0 +1,66 @@
+//! Waiting for something to be over, and ringing for those who wait: free for the one who rings when nobody does.
+
+use std::time::Instant;
+
+use event_listener::{Event, Listener};
+
+use crate::sync::{AtomicU32, Ordering, fence};
+
+/// A place to wait at.
+pub(crate) struct Bell {
+    waiting: AtomicU32,
+    event: Event,
+}
+
+impl Bell {
+    pub(crate) const fn new() -> Self {
+        Bell { waiting: AtomicU32::new(0), event: Event::new() }
+    }
+
+    /// Wakes all who wait. Whatever they wait for was stored before.
+    pub(crate) fn ring(&self) {
+        // [O22] SeqCst, partner of the fence in `wait_until`: either the waiter is seen here, or he sees what was stored.
+        fence(Ordering::SeqCst);
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            self.event.notify(usize::MAX);
+        }
+    }
+
+    /// Waits until `is_over`. False if the time ran out.
+    pub(crate) fn wait_until(&self, is_over: impl Fn() -> bool, deadline: Option<Instant>) -> bool {
+        if is_over() {
+            return true;
+        }
+        // [O22] Relaxed, ordered by the fence: partner of the fence in `ring`.
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        let came_to_an_end = self.wait_listening(is_over, deadline);
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        came_to_an_end
+    }
+
+    fn wait_listening(&self, is_over: impl Fn() -> bool, deadline: Option<Instant>) -> bool {
+        while !is_over() {
+            event_listener::listener!(self.event => listener);
+            // Listening first, then looking again: whoever rings after the look rings for us.
+            if is_over() {
+                return true;
+            }
+            match deadline {
+                None => listener.wait(),
+                Some(deadline) => {
+                    if listener.wait_deadline(deadline).is_none() && Instant::now() >= deadline {
+                        return is_over();
+                    }
+                }
+            }
+        }
+        true
+    }
+}
+
+impl Default for Bell {
+    fn default() -> Self {
+        Self::new()
+    }
+}

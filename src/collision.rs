@@ -1,0 +1,201 @@
+//! Collision-retry: how a filler learns that what it read may be old.
+//!
+//! ```text
+//!   read_begin: s = generation ─> covered in the tree? ─> fence ─> wait for the sections that overlap ─> Ticket(s)
+//!   (read the source, take the lock)
+//!   read_retry: generation != s, or dead
+//! ```
+//!
+//! The order is the proof. The generation is read before the table is scanned (R2): a section that the scan did not see
+//! raises it later. Coverage is read from the tree before the scan too (R3): a section that did not find the notifier
+//! where it now stands, loaded the tree before that, hence was published before that, hence is seen by the scan. Both
+//! need the `SeqCst` fence that stands between, and its partner between a section's publication and its load of the
+//! tree (R1).
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use arrayvec::ArrayVec;
+
+use crate::busted::{self, Sabotage};
+use crate::engine::{Engine, thread_number};
+use crate::error::BeginError;
+use crate::interval::Interval;
+use crate::record::Header;
+use crate::registration::{bounds_in, scan};
+use crate::section::Obstacle;
+use crate::sync::{Ordering, fence};
+use crate::tuning::{LOCATE_ATTEMPTS, SECTION_SLOTS};
+use crate::version::Version;
+
+/// The right to fill what mirrors a range, until something happens to it. Made by `read_begin`, consumed by
+/// `read_retry`, so that it cannot be used for a second try.
+///
+/// ```compile_fail,E0382
+/// # use notifier_index::{Interval, NotifierIndex};
+/// # let index = NotifierIndex::new();
+/// # let ops = index.register_ops::<()>();
+/// let registration = index.insert(&ops, Interval::point(7), ()).unwrap();
+/// let ticket = registration.read_begin(Interval::point(7)).unwrap();
+/// registration.read_retry(ticket);
+/// registration.read_retry(ticket);
+/// ```
+/// ```
+/// # use notifier_index::{Interval, NotifierIndex};
+/// # let index = NotifierIndex::new();
+/// # let ops = index.register_ops::<()>();
+/// let registration = index.insert(&ops, Interval::point(7), ()).unwrap();
+/// let ticket = registration.read_begin(Interval::point(7)).unwrap();
+/// assert!(!registration.read_retry(ticket));
+/// ```
+#[must_use = "a ticket is what read_retry asks for"]
+pub struct Ticket<'n> {
+    header: &'n Header,
+    generation: u64,
+}
+
+impl Ticket<'_> {
+    /// Whether a retry is certain already: a cheap look, to stop early. Only `read_retry` under the lock decides.
+    pub fn is_stale(&self) -> bool {
+        self.header.generation() != self.generation || !self.header.is_live()
+    }
+}
+
+impl fmt::Debug for Ticket<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ticket({})", self.generation)
+    }
+}
+
+/// When to stop waiting.
+pub(crate) fn deadline_after(timeout: Duration) -> Option<Instant> {
+    // A time beyond what the clock can name is for ever.
+    Instant::now().checked_add(timeout)
+}
+
+/// Begins a read of the source under `interval`.
+///
+/// `seen` is a version in which the notifier has bounds that cover the interval: if it is still the current one once
+/// the generation has been read, the tree need not be searched again.
+pub(crate) fn begin<'n>(
+    engine: &Engine,
+    header: &'n Header,
+    interval: Interval,
+    seen: Option<&Version>,
+    deadline: Option<Instant>,
+) -> Result<Ticket<'n>, BeginError> {
+    let generation = header.generation();
+    match seen {
+        Some(version) if engine.cell.is_mirrored(version) && !version.closed => {}
+        _ if busted::is(Sabotage::NoCoverage) => {}
+        _ => check_coverage(engine, header, interval)?,
+    }
+    // [O19] SeqCst, partner of the fence in `SectionTable::begin`.
+    fence(Ordering::SeqCst);
+    if let Some(first) = engine.sections.obstacles(interval).next() {
+        wait_for_all(engine, interval, first, deadline)?;
+    }
+    let generation = if busted::is(Sabotage::GenerationAfterScan) { header.generation() } else { generation };
+    Ok(Ticket { header, generation })
+}
+
+/// Waits for the overlapping sections of one scan.
+#[cold]
+fn wait_for_all(
+    engine: &Engine,
+    interval: Interval,
+    first: Obstacle,
+    deadline: Option<Instant>,
+) -> Result<(), BeginError> {
+    let thread = thread_number();
+    let mut obstacles = ArrayVec::<Obstacle, { SECTION_SLOTS + 2 }>::new();
+    obstacles.push(first);
+    obstacles.extend(engine.sections.obstacles(interval).take(SECTION_SLOTS + 1));
+    if obstacles.iter().any(|obstacle| engine.sections.is_own(*obstacle, thread)) || engine.is_overflowing_here() {
+        return Err(BeginError::WouldDeadlock);
+    }
+    engine.tally.note_begin_wait();
+    match obstacles.into_iter().all(|obstacle| engine.sections.wait(obstacle, deadline)) {
+        true => Ok(()),
+        false => Err(BeginError::TimedOut),
+    }
+}
+
+fn check_coverage(engine: &Engine, header: &Header, interval: Interval) -> Result<(), BeginError> {
+    let version = engine.cell.borrow();
+    if version.closed {
+        return Err(BeginError::Closed);
+    }
+    let bounds = bounds_in(&version, header);
+    drop(version);
+    match bounds.or_else(|| current_bounds(engine, header)) {
+        None => Err(BeginError::Removed),
+        Some(bounds) if bounds.covers(interval) => Ok(()),
+        Some(_) => Err(BeginError::NotCovered),
+    }
+}
+
+/// The bounds of a notifier in a current version, if it is in one.
+pub(crate) fn current_bounds(engine: &Engine, header: &Header) -> Option<Interval> {
+    for _ in 0..LOCATE_ATTEMPTS {
+        if let Some(bounds) = bounds_in(&engine.cell.borrow(), header) {
+            return Some(bounds);
+        }
+        if !header.is_live() {
+            return None;
+        }
+        std::hint::spin_loop();
+    }
+    scan(engine.cell.borrow().tree(header.owner()), header)
+}
+
+/// Whether what was read under the ticket may be old. To be called under the lock that the callbacks take.
+pub(crate) fn retry(engine: &Engine, header: &Header, ticket: &Ticket<'_>) -> bool {
+    let is_stale = (!std::ptr::eq(header, ticket.header) || ticket.is_stale()) && !busted::is(Sabotage::SkipRetry);
+    if is_stale {
+        engine.tally.note_retry();
+    }
+    is_stale
+}
+
+/// What a handle knows: its engine, its notifier, and a version in which that covers the interval asked about.
+pub(crate) type Parts<'h, 'n> = (&'h Engine, &'n Header, Option<&'h Version>);
+
+/// Gives a handle with a method `filler_parts` the three calls of a filler, with tickets of this lifetime.
+macro_rules! fillers {
+    ($ticket:lifetime) => {
+        /// Begins to read the source under `interval`: waits for the sections over it that are active now.
+        ///
+        /// Blocking: until each overlapping section that is active has ended; those elsewhere, and those that begin
+        /// later, do not matter.
+        ///
+        /// # Errors
+        /// [`BeginError`](crate::BeginError): removed, not covered, closed, or it would wait for this thread itself.
+        pub fn read_begin(&self, interval: crate::Interval) -> Result<crate::Ticket<$ticket>, crate::BeginError> {
+            let (engine, header, seen) = self.filler_parts(interval);
+            crate::collision::begin(engine, header, interval, seen, None)
+        }
+
+        /// As [`read_begin`](Self::read_begin), for at most so long.
+        ///
+        /// # Errors
+        /// As for [`read_begin`](Self::read_begin), and [`BeginError::TimedOut`](crate::BeginError::TimedOut).
+        pub fn read_begin_timeout(
+            &self,
+            interval: crate::Interval,
+            timeout: std::time::Duration,
+        ) -> Result<crate::Ticket<$ticket>, crate::BeginError> {
+            let (engine, header, seen) = self.filler_parts(interval);
+            crate::collision::begin(engine, header, interval, seen, crate::collision::deadline_after(timeout))
+        }
+
+        /// Whether what was read under the ticket may be old: then nothing may be filled, and a new
+        /// [`read_begin`](Self::read_begin) is due. To be called under the lock that the callbacks take, before filling.
+        /// A ticket of another notifier is always stale.
+        pub fn read_retry(&self, ticket: crate::Ticket<'_>) -> bool {
+            let (engine, header, _) = self.filler_parts(crate::Interval::FULL);
+            crate::collision::retry(engine, header, &ticket)
+        }
+    };
+}
+pub(crate) use fillers;

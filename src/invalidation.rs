@@ -1,0 +1,60 @@
+//! The section as its user holds it.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use crate::engine::Engine;
+use crate::interval::Interval;
+use crate::section::Place;
+
+/// An active section: a range is changing. Dropping it is the end.
+///
+/// ```
+/// use notifier_index::{Event, Interval, NotifierIndex, Reason};
+///
+/// let index = NotifierIndex::new();
+/// let ops = index.register_ops::<()>();
+/// let registration = index.insert(&ops, Interval::new(0, 9).unwrap(), ()).unwrap();
+/// let ticket = registration.read_begin(Interval::point(5)).unwrap();
+/// let section = index.invalidate(Interval::new(4, 6).unwrap(), Event::new(Reason::Protect));
+/// // Here the source changes.
+/// drop(section);
+/// assert!(registration.read_retry(ticket), "what was read before may be old");
+/// ```
+///
+/// Forgetting one keeps its fillers waiting for ever, as forgetting a lock's guard does. It stays on its thread, so that a
+/// filler on the same thread is refused and not left waiting for itself.
+#[must_use = "the section ends when this is dropped"]
+pub struct Invalidation<'i> {
+    engine: &'i Engine,
+    place: Place,
+    interval: Interval,
+    thread: PhantomData<*const ()>,
+}
+
+impl<'i> Invalidation<'i> {
+    pub(crate) fn new(engine: &'i Engine, place: Place, interval: Interval) -> Self {
+        Invalidation { engine, place, interval, thread: PhantomData }
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        self.place
+    }
+
+    /// The range.
+    pub fn interval(&self) -> Interval {
+        self.interval
+    }
+}
+
+impl Drop for Invalidation<'_> {
+    fn drop(&mut self) {
+        self.engine.end_section(self.place);
+    }
+}
+
+impl fmt::Debug for Invalidation<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Invalidation({})", self.interval)
+    }
+}

@@ -1,0 +1,146 @@
+//! Telling the notifiers: one walk over a version, two passes, each notifier once.
+//!
+//! The walk holds the version that it loaded after its section was published, and nothing else: no lock, no pin. So
+//! callbacks may sleep and may change the index; what they change is in newer versions, and a walk never looks at
+//! those (a notifier that grew to the left would move behind the walk).
+//!
+//! Around each notifier (the numbers are steps of the contract):
+//!
+//! ```text
+//!   running += 1 ─> dead? skip ─> generation += 1 ─> first pass ┄┄ others ┄┄ ─> second pass ─> running -= 1, ring
+//! ```
+//!
+//! `running` stays raised from the first pass to the end of the second, so that a removal waits for both. Those that
+//! have no second pass to come (they were dead, refused, or panicked) are noted in a list of fixed size; where it is
+//! full, the second passes of those told so far come early and the walk goes on.
+
+use std::any::Any;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use arrayvec::ArrayVec;
+
+use crate::engine::Engine;
+use crate::error::WouldBlock;
+use crate::hit::{AnyHit, AnyHits};
+use crate::interval::Interval;
+use crate::notifier::{Event, Invalidating};
+use crate::record::Header;
+use crate::version::Version;
+
+/// Notifiers of one walk that have no second pass to come.
+const IDLE: usize = 32;
+
+/// One walk over a version.
+pub(crate) struct Walk<'w> {
+    engine: &'w Engine,
+    version: &'w Version,
+    section: Interval,
+    event: &'w Event,
+    may_block: bool,
+    idle: ArrayVec<*const Header, IDLE>,
+    outcome: Outcome,
+}
+
+/// How a walk ended.
+#[derive(Default)]
+pub(crate) struct Outcome {
+    pub(crate) calls: u64,
+    pub(crate) refusals: u64,
+    pub(crate) panic: Option<Box<dyn Any + Send>>,
+}
+
+impl<'w> Walk<'w> {
+    pub(crate) fn new(
+        engine: &'w Engine,
+        version: &'w Version,
+        section: Interval,
+        event: &'w Event,
+        may_block: bool,
+    ) -> Self {
+        Walk { engine, version, section, event, may_block, idle: ArrayVec::new(), outcome: Outcome::default() }
+    }
+
+    /// Tells everybody; in the non-blocking form, until the first refusal.
+    pub(crate) fn run(mut self) -> Outcome {
+        let mut told = 0..0;
+        for hit in AnyHits::new(self.version, self.section) {
+            if self.idle.is_full() {
+                self.finish(told.clone());
+                told.start = told.end;
+            }
+            self.tell(hit);
+            told.end += 1;
+            if self.outcome.refusals > 0 && !self.may_block {
+                break;
+            }
+        }
+        self.finish(told);
+        self.outcome
+    }
+
+    fn invalidating(&self, hit: AnyHit<'_>) -> Invalidating<'w> {
+        Invalidating { section: self.section, bounds: hit.interval(), event: self.event, may_block: self.may_block }
+    }
+
+    /// The first pass of one notifier.
+    fn tell(&mut self, hit: AnyHit<'_>) {
+        let header = hit.header();
+        let Some(callbacks) = header.kind().callbacks() else { return header.raise_generation() };
+        if !header.enter() {
+            self.engine.leave(header);
+            return self.idle.push(header);
+        }
+        header.raise_generation();
+        let invalidating = self.invalidating(hit);
+        // SAFETY: [N4] the callbacks are of the record's own kind; the walk's version protects it.
+        let answer = self.catch(|| unsafe { callbacks.invalidate(header, &invalidating) });
+        self.outcome.calls += 1;
+        if answer == Some(Err(WouldBlock)) {
+            self.outcome.refusals += 1;
+            self.report(&invalidating);
+        }
+        if answer != Some(Ok(())) {
+            self.engine.leave(header);
+            self.idle.push(header);
+        }
+    }
+
+    /// A refusal where none is allowed goes to the hook.
+    fn report(&mut self, invalidating: &Invalidating<'_>) {
+        if self.may_block {
+            let engine = self.engine;
+            self.catch(|| engine.report_refusal(invalidating));
+        }
+    }
+
+    /// The second passes of those that were told, in the same order.
+    fn finish(&mut self, told: Range<usize>) {
+        if told.is_empty() {
+            return;
+        }
+        for hit in AnyHits::new(self.version, self.section).skip(told.start).take(told.len()) {
+            let header = hit.header();
+            let Some(callbacks) = header.kind().callbacks() else { continue };
+            if self.idle.contains(&std::ptr::from_ref(header)) {
+                continue;
+            }
+            let invalidating = self.invalidating(hit);
+            // SAFETY: [N4] as in `tell`.
+            self.catch(|| unsafe { callbacks.finish(header, &invalidating) });
+            self.engine.leave(header);
+        }
+        self.idle.clear();
+    }
+
+    /// Runs foreign code; its first panic is kept, for when everybody has been told.
+    fn catch<T>(&mut self, call: impl FnOnce() -> T) -> Option<T> {
+        match catch_unwind(AssertUnwindSafe(call)) {
+            Ok(result) => Some(result),
+            Err(panic) => {
+                self.outcome.panic.get_or_insert(panic);
+                None
+            }
+        }
+    }
+}

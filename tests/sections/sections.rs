@@ -1,0 +1,240 @@
+//! Sections themselves: nesting, overlap, more than there are slots, closing, and two indexes.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use notifier_index::{BeginError, Event, InsertError, Interval, NotifierIndex, Reason};
+
+use crate::support::{Gate, MOMENT, Probe, UNMAP, between, deadline, touch, until};
+
+/// More sections at once than the table has slots for.
+const MANY: usize = if cfg!(tiny_nodes) { 12 } else { 200 };
+
+#[test]
+fn sections_are_counted() {
+    let _deadline = deadline();
+    let index = NotifierIndex::new();
+    let sections: Vec<_> = (0..3).map(|at| index.invalidate(Interval::point(at), UNMAP)).collect();
+    assert_eq!((index.stats().sections_started, index.stats().sections_active), (3, 3));
+    assert_eq!(sections[2].interval(), Interval::point(2));
+    drop(sections);
+    assert!(index.try_invalidate(Interval::FULL, UNMAP).is_ok());
+    assert_eq!((index.stats().sections_started, index.stats().sections_active), (4, 0));
+}
+
+#[test]
+fn the_event_says_why_and_who() {
+    let _deadline = deadline();
+    let index = NotifierIndex::new();
+    let ops = index.register_notifier_ops();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&seen);
+    let probe = Probe::doing(move |told| {
+        log.lock().unwrap().push((told.interval(), told.bounds(), told.reason(), told.initiator(), told.may_block()));
+        assert_eq!((told.event().reason(), told.event().initiator()), (told.reason(), told.initiator()));
+    });
+    let registration = index.insert(&ops, between(10, 19), probe).unwrap();
+    drop(index.invalidate(between(0, 12), Event::new(Reason::Migrate).by(77)));
+    registration.update(between(11, 30)).unwrap();
+    drop(index.try_invalidate(between(30, 40), Event::new(Reason::Clear)).unwrap());
+    assert_eq!(
+        *seen.lock().unwrap(),
+        [
+            (between(0, 12), between(10, 19), Reason::Migrate, Some(77), true),
+            (between(30, 40), between(11, 30), Reason::Clear, None, false),
+        ]
+    );
+}
+
+#[test]
+fn the_ends_of_the_address_space_are_told() {
+    let _deadline = deadline();
+    let index = NotifierIndex::new();
+    let ops = index.register_notifier_ops();
+    let [first, last, all] = [between(0, 0), between(u64::MAX, u64::MAX), Interval::FULL]
+        .map(|at| index.insert(&ops, at, Probe::quiet()).unwrap());
+    touch(&index, u64::MAX, u64::MAX);
+    assert_eq!([&first, &last, &all].map(|probe| probe.payload().calls()), [0, 1, 1]);
+    touch(&index, 0, 0);
+    touch(&index, 1, u64::MAX - 1);
+    assert_eq!([&first, &last, &all].map(|probe| probe.payload().calls()), [1, 1, 3]);
+    touch(&index, 0, u64::MAX);
+    assert_eq!([&first, &last, &all].map(|probe| probe.payload().calls()), [2, 2, 4]);
+}
+
+#[test]
+fn sections_end_in_any_order() {
+    let _deadline = deadline();
+    let index = NotifierIndex::new();
+    let ops = index.register_ops();
+    let registration = index.insert(&ops, between(0, 9), ()).unwrap();
+    let filled = |timeout| registration.read_begin_timeout(between(0, 9), timeout).map(|_| ());
+    let elsewhere = |timeout| std::thread::scope(|scope| scope.spawn(|| filled(timeout)).join().unwrap());
+    let mut sections: Vec<_> =
+        [between(0, 3), between(2, 5), between(0, 9)].map(|at| index.invalidate(at, UNMAP)).into();
+    for at in [1, 1, 0] {
+        assert_eq!(elsewhere(MOMENT / 10), Err(BeginError::TimedOut));
+        drop(sections.remove(at));
+    }
+    assert_eq!((elsewhere(MOMENT), index.stats().sections_active), (Ok(()), 0));
+}
+
+#[test]
+fn more_sections_than_slots_are_safe() {
+    let _deadline = deadline();
+    let index = NotifierIndex::new();
+    let ops = index.register_notifier_ops();
+    let probe = index.insert(&ops, between(0, 9999), Probe::quiet()).unwrap();
+    let mut sections: Vec<_> = (0..MANY as u64).map(|at| index.invalidate(Interval::point(at), UNMAP)).collect();
+    assert_eq!(probe.payload().calls(), MANY as u64);
+    assert_eq!(index.stats().sections_active, MANY as u64);
+    assert_eq!(probe.read_begin(Interval::FULL).unwrap_err(), BeginError::NotCovered);
+    assert_eq!(probe.read_begin(between(0, 9999)).unwrap_err(), BeginError::WouldDeadlock);
+    let last = Interval::point(MANY as u64 - 1);
+    let begun = Gate::default();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let ticket = probe.read_begin(last).unwrap();
+            begun.open();
+            assert!(!probe.read_retry(ticket));
+        });
+        until("the filler waits", || index.stats().read_begin_waits == 1);
+        std::thread::sleep(MOMENT);
+        assert!(!begun.is_open(), "the last section, which found no slot, is active");
+        drop(sections.pop());
+        if sections.len() > 1 {
+            sections.truncate(1);
+        }
+        begun.pass();
+    });
+    drop(sections);
+    let ticket = probe.read_begin(between(0, 9999)).unwrap();
+    touch(&index, 0, 0);
+    assert!(probe.read_retry(ticket));
+    let stats = index.stats();
+    assert_eq!((stats.sections_active, stats.sections_started), (0, MANY as u64 + 1));
+}
+
+/// Threads that all hold a section at the same time, more than there are slots: each excludes the fillers of its range.
+#[test]
+fn more_threads_than_slots_are_safe() {
+    let _deadline = deadline();
+    let index = NotifierIndex::new();
+    let ops = index.register_ops();
+    let registration = index.insert(&ops, between(0, 9999), ()).unwrap();
+    let (inside, stop) = (AtomicUsize::new(0), Gate::default());
+    let threads = if cfg!(tiny_nodes) { 8 } else { 150 };
+    std::thread::scope(|scope| {
+        for at in 0..threads {
+            let (index, inside, stop) = (&index, &inside, &stop);
+            scope.spawn(move || {
+                let section = index.invalidate(Interval::point(at as u64), UNMAP);
+                inside.fetch_add(1, Ordering::SeqCst);
+                stop.pass();
+                inside.fetch_sub(1, Ordering::SeqCst);
+                drop(section);
+            });
+        }
+        until("all are inside", || inside.load(Ordering::SeqCst) == threads);
+        for at in 0..threads as u64 {
+            let refused = registration.read_begin_timeout(Interval::point(at), MOMENT / 100).unwrap_err();
+            assert_eq!(refused, BeginError::TimedOut, "section {at} is active");
+        }
+        stop.open();
+        let ticket = registration.read_begin(between(0, 9999)).unwrap();
+        assert_eq!(inside.load(Ordering::SeqCst), 0, "begun while a section was active");
+        assert!(!registration.read_retry(ticket));
+    });
+    assert_eq!(index.stats().sections_active, 0);
+}
+
+#[test]
+fn two_indexes_never_touch() {
+    let _deadline = deadline();
+    let (one, two) = (NotifierIndex::new(), NotifierIndex::new());
+    let (ops_one, ops_two) = (one.register_notifier_ops(), two.register_notifier_ops());
+    let told = one.insert(&ops_one, Interval::FULL, Probe::quiet()).unwrap();
+    let untold = two.insert(&ops_two, Interval::FULL, Probe::quiet()).unwrap();
+    let ticket = untold.read_begin(Interval::FULL).unwrap();
+    let section = one.invalidate(Interval::FULL, UNMAP);
+    assert!(!untold.read_retry(untold.read_begin(Interval::FULL).unwrap()), "waits for no section of another index");
+    assert!(two.barrier().is_ok());
+    drop(section);
+    assert!(!untold.read_retry(ticket));
+    assert_eq!((told.payload().calls(), untold.payload().calls()), (1, 0));
+    assert_eq!((one.stats().sections_started, two.stats().sections_started), (1, 0));
+    one.close().unwrap();
+    assert!(untold.read_begin(Interval::FULL).is_ok());
+    untold.remove().unwrap();
+}
+
+#[test]
+fn close_releases_each_notifier_once() {
+    let _deadline = deadline();
+    let index = NotifierIndex::new();
+    let (ops, others) = (index.register_notifier_ops(), index.register_notifier_ops());
+    let release = || {
+        Probe::doing(|told| {
+            assert_eq!((told.reason(), told.interval(), told.may_block()), (Reason::Release, Interval::FULL, true));
+        })
+    };
+    let mut registrations: Vec<_> =
+        (0..100).map(|at| index.insert(&ops, Interval::point(at), release()).unwrap()).collect();
+    registrations.push(index.insert(&others, Interval::point(u64::MAX), release()).unwrap());
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| index.close().unwrap());
+        }
+    });
+    assert!(registrations.iter().all(|one| (one.payload().calls(), one.payload().finishes()) == (1, 1)));
+    assert!(matches!(index.insert(&ops, Interval::point(1), release()), Err(InsertError::Closed(_))));
+    assert_eq!(registrations[0].read_begin(Interval::point(0)).unwrap_err(), BeginError::Closed);
+    assert!(index.pin().find(&ops, Interval::point(7)).unwrap().is_some());
+    let version = index.version();
+    index.close().unwrap();
+    assert_eq!((index.version(), registrations[0].payload().calls()), (version, 1), "closed already");
+    for registration in registrations {
+        registration.remove().unwrap();
+    }
+    assert!(index.is_empty());
+}
+
+/// Inserts that race with a close are refused, or told.
+#[test]
+fn close_misses_no_insert() {
+    let _deadline = deadline();
+    for _ in 0..100 {
+        let index = NotifierIndex::new();
+        let ops = index.register_notifier_ops();
+        let inserted = std::thread::scope(|scope| {
+            let inserter = scope.spawn(|| {
+                let probes = (0..200).map_while(|at| index.insert(&ops, Interval::point(at), Probe::quiet()).ok());
+                probes.collect::<Vec<_>>()
+            });
+            std::thread::yield_now();
+            index.close().unwrap();
+            inserter.join().unwrap()
+        });
+        assert!(inserted.iter().all(|one| one.payload().calls() == 1));
+    }
+}
+
+/// Every section tells each notifier once, however many run at once.
+#[test]
+fn parallel_sections_each_tell_once() {
+    let _deadline = deadline();
+    let index = NotifierIndex::new();
+    let ops = index.register_notifier_ops();
+    let probes: Vec<_> =
+        (0..10).map(|at| index.insert(&ops, between(at * 10, at * 10 + 9), Probe::quiet()).unwrap()).collect();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let index = &index;
+            scope.spawn(move || (0..500).for_each(|_| touch(index, thread * 20 + 5, thread * 20 + 15)));
+        }
+    });
+    let calls: Vec<_> = probes.iter().map(|probe| (probe.payload().calls(), probe.payload().finishes())).collect();
+    assert_eq!(calls, [vec![(500, 500); 8], vec![(0, 0); 2]].concat());
+    let stats = index.stats();
+    assert_eq!((stats.sections_started, stats.sections_active, stats.callbacks_run), (2000, 0, 4000));
+}
