@@ -184,14 +184,14 @@ impl<'a> Batch<'a> {
         Ok(RemoveKey { batch: self.id, position, payload: PhantomData })
     }
 
-    /// The number of changes.
+    /// The number of changes, without those that were taken back.
     pub fn len(&self) -> usize {
-        self.changes.len()
+        self.changes.iter().filter(|change| !matches!(change, Change::Withdrawn)).count()
     }
 
     /// Whether there is nothing to change.
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty()
+        self.len() == 0
     }
 
     /// Makes all the changes, as one version; a batch of nothing makes none.
@@ -207,7 +207,7 @@ impl<'a> Batch<'a> {
     pub fn commit(self) -> Result<Committed, BatchError<'a>> {
         self.engine.release(RELEASE_BUDGET);
         remove_orphans(self.engine);
-        let is_idle = self.changes.iter().all(|change| matches!(change, Change::Withdrawn));
+        let is_idle = self.is_empty();
         let grows = self.changes.iter().any(|change| !matches!(change, Change::Remove(..)));
         let limit = if grows { Limit::Heeded } else { Limit::Exceeded };
         let mut locator = Locator::default();

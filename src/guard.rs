@@ -60,6 +60,21 @@ impl<'i> Guard<'i> {
     }
 
     /// Lets the epoch go on and pins anew, for less than a new guard costs.
+    ///
+    /// ```compile_fail,E0502
+    /// let index = notifier_index::NotifierIndex::new();
+    /// let mut guard = index.pin();
+    /// let view = guard.view();
+    /// guard.repin();
+    /// view.len();
+    /// ```
+    /// ```
+    /// let index = notifier_index::NotifierIndex::new();
+    /// let mut guard = index.pin();
+    /// let view = guard.view();
+    /// view.len();
+    /// guard.repin();
+    /// ```
     pub fn repin(&mut self) {
         self.pin.repin();
     }

@@ -9,25 +9,25 @@ use crate::interval::Interval;
 ///
 /// ```
 /// use notifier_index::{Event, Interval, Invalidating, Notifier, NotifierIndex, Reason, WouldBlock};
-/// use std::sync::atomic::{AtomicU32, Ordering};
+/// use std::sync::Mutex;
 ///
-/// struct Mirror(AtomicU32);
+/// struct Mirror(Mutex<Option<&'static str>>);
 ///
 /// impl Notifier for Mirror {
 ///     fn invalidate(&self, invalidating: &Invalidating<'_>) -> Result<(), WouldBlock> {
 ///         assert_eq!(invalidating.reason(), Reason::Unmap);
-///         self.0.fetch_add(1, Ordering::Relaxed);
+///         *self.0.lock().unwrap() = None;
 ///         Ok(())
 ///     }
 /// }
 ///
 /// let index = NotifierIndex::new();
 /// let mirrors = index.register_notifier_ops::<Mirror>();
-/// let mirror = index.insert(&mirrors, Interval::new(0x1000, 0x1fff).unwrap(), Mirror(AtomicU32::new(0))).unwrap();
+/// let mirror = index.insert(&mirrors, Interval::new(0x1000, 0x1fff).unwrap(), Mirror(Mutex::new(Some("entry")))).unwrap();
 /// let section = index.invalidate(Interval::point(0x1800), Event::new(Reason::Unmap));
 /// // Here the source is changed; fillers of an overlapping range wait.
 /// drop(section);
-/// assert_eq!(mirror.payload().0.load(Ordering::Relaxed), 1);
+/// assert!(mirror.payload().0.lock().unwrap().is_none());
 /// ```
 ///
 /// Both methods run on the thread that invalidates, under no lock and no pin of the index: they may sleep, change the

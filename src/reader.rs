@@ -27,6 +27,18 @@ use crate::view::{View, queries};
 /// Blocking: never. After its creation a reader allocates nothing, frees nothing and runs no destructor. While it is
 /// idle it keeps the nodes of the version that it saw last, and nothing newer.
 ///
+/// It stays on its thread:
+///
+/// ```compile_fail,E0277
+/// let index = notifier_index::NotifierIndex::new();
+/// let mut reader = index.reader();
+/// std::thread::scope(|scope| { scope.spawn(move || reader.view().len()); });
+/// ```
+/// ```
+/// let index = notifier_index::NotifierIndex::new();
+/// std::thread::scope(|scope| { scope.spawn(|| index.reader().view().len()); });
+/// ```
+///
 /// A view cannot outlive the refresh that may let its version go:
 ///
 /// ```compile_fail,E0499

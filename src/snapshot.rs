@@ -25,6 +25,21 @@ use crate::view::{View, queries};
 /// Consistency: the version that was current when it was taken, which is linearizable.
 ///
 /// Blocking: never. It keeps the nodes of its version, and nothing newer.
+///
+/// ```compile_fail,E0505
+/// let index = notifier_index::NotifierIndex::new();
+/// let snapshot = index.snapshot();
+/// let view = snapshot.view();
+/// drop(snapshot);
+/// view.len();
+/// ```
+/// ```
+/// let index = notifier_index::NotifierIndex::new();
+/// let snapshot = index.snapshot();
+/// let view = snapshot.view();
+/// view.len();
+/// drop(snapshot);
+/// ```
 #[derive(Clone)]
 pub struct Snapshot {
     // Declared before the engine, so dropped before it ([V5]).

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use notifier_index::{Config, InsertError, Interval, NotifierIndex};
 
 use crate::canary::Canary;
-use crate::turn::{alone, together};
+use crate::turn::{alone, maintain_alone, together, until_no_thread_pins};
 use crate::ways::{Eyes, between, ids};
 
 /// Interval notifiers, v6: a find returned entries that waited for their removal, and missed inserts that waited.
@@ -53,7 +53,7 @@ fn failed_insert_leaves_nothing() {
         assert_eq!((ids(view, &ops, Interval::FULL), view.check()), (vec![0], Ok(())));
     });
     before.remove().unwrap();
-    index.maintain();
+    maintain_alone(&index);
     assert_eq!((drops.load(Ordering::Relaxed), index.stats().retired_objects), (50, 0));
 }
 
@@ -97,6 +97,7 @@ fn retired_memory_is_bounded() {
     }
     assert!(refused > 0 && most <= LIMIT + (64 << 10), "{refused} refused, at most {most} bytes");
     drop(guard);
+    until_no_thread_pins();
     for step in 0..5_000 {
         registrations[step % 500].update(Interval::point(step as u64)).unwrap();
         assert!(index.stats().retired_bytes <= LIMIT + (64 << 10));

@@ -9,7 +9,7 @@ use std::thread::ThreadId;
 use notifier_index::{Interval, NotifierIndex, Ops, Registration};
 
 use crate::canary::Canary;
-use crate::turn::{alone, together};
+use crate::turn::{alone, maintain_alone, together};
 use crate::ways::{Eyes, Way, between};
 
 #[test]
@@ -86,7 +86,7 @@ fn every_payload_is_dropped_exactly_once() {
     let index = NotifierIndex::new();
     let ops = index.register_ops();
     let made: usize = (0..5).map(|_| live_and_die(&index, &ops, &drops)).sum();
-    index.maintain();
+    maintain_alone(&index);
     // The last hundred of each round were dropped with their vector.
     assert_eq!((drops.load(Ordering::Relaxed), index.len()), (made, 0));
     drop(index);
@@ -169,9 +169,28 @@ fn no_payload_is_dropped_on_a_readers_thread() {
         done.store(true, Ordering::Relaxed);
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
-    index.maintain();
+    maintain_alone(&index);
     let places = places.lock().unwrap();
     assert!(places.len() >= 3000 && places.iter().all(|place| !readers.contains(place)));
+}
+
+/// The reader's hold is the very last: what falls to it is a push to a list.
+#[test]
+fn the_last_hold_leaves_the_drop_to_the_next_change() {
+    let _turn = alone();
+    let places = Arc::new(Mutex::new(Vec::new()));
+    let index = NotifierIndex::new();
+    let ops = index.register_ops();
+    let registration = index.insert(&ops, Interval::point(7), Witness(Arc::clone(&places))).unwrap();
+    let (held, others) = (registration.hold(), index.register_ops());
+    registration.remove().unwrap();
+    maintain_alone(&index);
+    let count = || places.lock().unwrap_or_else(PoisonError::into_inner).len();
+    assert_eq!((count(), index.stats().retired_objects), (0, 0));
+    std::thread::spawn(move || drop(held)).join().unwrap();
+    assert_eq!(count(), 0);
+    let _next = index.insert(&others, Interval::point(7), Canary::new(7)).unwrap();
+    assert_eq!(*places.lock().unwrap(), [std::thread::current().id()]);
 }
 
 /// A payload whose drop uses the index in every way there is.
@@ -208,8 +227,8 @@ fn a_payloads_drop_may_call_the_index() {
         }
         registration.remove().unwrap();
     }
-    index.maintain();
-    index.maintain();
+    maintain_alone(&index);
+    maintain_alone(&index);
     assert_eq!((calls.load(Ordering::Relaxed), index.len()), (200, 0));
 }
 
@@ -229,11 +248,11 @@ fn drops_that_call_the_index_do_not_pile_up() {
     let all = index.insert_many(&shallow, (0..50_000).map(item).collect()).unwrap();
     let held: Vec<_> = all.iter().map(Registration::hold).collect();
     drop(all);
-    index.maintain();
+    maintain_alone(&index);
     drop(held);
     // Now all wait to be dropped, and this insertion drops the first few.
     index.insert(&ops, Interval::point(2), ()).unwrap().remove().unwrap();
-    index.maintain();
+    maintain_alone(&index);
     assert_eq!((index.len(), Arc::strong_count(&index)), (0, 1));
 }
 
@@ -266,7 +285,7 @@ fn a_panicking_drop_leaves_the_others_and_the_index_whole() {
         );
     });
     after.remove().unwrap();
-    index.maintain();
+    maintain_alone(&index);
     assert_eq!((drops.load(Ordering::Relaxed), index.stats().retired_objects), (31, 0));
 }
 

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use notifier_index::{Config, Interval, NotifierIndex, Ops, Registration, Stats};
 
 use crate::canary::Canary;
-use crate::turn::alone;
+use crate::turn::{alone, maintain_alone};
 
 /// Enough that what one grace period leaves behind is small beside the tree.
 const NOTIFIERS: u64 = 60_000;
@@ -37,7 +37,7 @@ fn assert_bounded_beside<T>(idle: impl FnOnce(&NotifierIndex) -> T, maintain: bo
     let index = NotifierIndex::new();
     let ops = index.register_ops();
     let all = filled(&index, &ops, NOTIFIERS);
-    index.maintain();
+    maintain_alone(&index);
     let before: Stats = index.stats();
     let idle = idle(&index);
     let most = update_all_over(&index, &all, maintain);
@@ -47,7 +47,7 @@ fn assert_bounded_beside<T>(idle: impl FnOnce(&NotifierIndex) -> T, maintain: bo
     assert!(index.stats().retired_bytes as f64 > 0.5 * before.node_bytes as f64);
     assert!(index.stats().owned_versions == 1 && index.stats().oldest_version == before.version);
     drop(idle);
-    index.maintain();
+    maintain_alone(&index);
     assert_eq!((index.stats().retired_objects, index.stats().retired_bytes), (0, 0));
     assert_eq!(index.stats().owned_versions, 0);
 }
@@ -90,7 +90,7 @@ fn nothing_stays_retired_where_nobody_looks() {
     assert!(most < 1 << 20, "{most} bytes retired with no reader at all");
     let before = index.stats();
     drop(all);
-    index.maintain();
+    maintain_alone(&index);
     let after = index.stats();
     assert_eq!((after.retired_objects, after.retired_bytes, after.live_nodes, after.node_bytes), (0, 0, 0, 0));
     assert!(after.pool_bytes * 4 < before.pool_bytes, "{} of {} bytes kept", after.pool_bytes, before.pool_bytes);
@@ -110,7 +110,7 @@ fn owned_versions_go_in_any_order() {
             registration.update(Interval::point(registration.payload().id() * 16 + round + 1)).unwrap();
         }
     }
-    index.maintain();
+    maintain_alone(&index);
     assert_eq!(index.stats().owned_versions, 10);
     for at in [5, 4, 6, 0, 5, 1, 3, 1, 0, 0] {
         let before = index.stats().retired_bytes;
@@ -118,7 +118,7 @@ fn owned_versions_go_in_any_order() {
         assert!(snapshot.view().iter().all(|hit| hit.start() % 16 == round));
         assert_eq!(snapshot.view().check(), Ok(()));
         drop(snapshot);
-        index.maintain();
+        maintain_alone(&index);
         assert!(index.stats().retired_bytes < before, "nothing was freed with version {round}: {:?}", index.stats());
         assert_eq!(index.stats().owned_versions, owned.len() as u64);
         assert_eq!(
@@ -174,7 +174,7 @@ fn a_pin_elsewhere_holds_back_until_it_goes() {
         go.send(()).unwrap();
         pinned.join().unwrap();
     });
-    index.maintain();
+    maintain_alone(&index);
     assert_eq!((index.stats().retired_objects, index.stats().versions_awaiting_grace), (0, 0));
 }
 

@@ -8,7 +8,7 @@ use notifier_index::{
 };
 
 use crate::canary::Canary;
-use crate::turn::{alone, together};
+use crate::turn::{alone, maintain_alone, together, until_no_thread_pins};
 use crate::ways::{between, ids};
 
 #[test]
@@ -151,10 +151,11 @@ fn a_full_retired_limit_refuses_changes_but_no_removal_until_the_guard_is_gone()
     all.pop().unwrap().remove().unwrap();
     assert_eq!((index.version(), index.len()), (version + 1, len - 1));
     drop(guard);
+    until_no_thread_pins();
     for step in 0..2_000 {
         all[0].update(Interval::point(step)).unwrap();
     }
-    index.maintain();
+    maintain_alone(&index);
     assert_eq!(index.stats().retired_objects, 0);
 }
 
@@ -184,6 +185,7 @@ fn a_refused_batch_gives_everything_back_and_can_be_committed_later() {
     let gone = batch.take_registration(removed).unwrap();
     assert_eq!((gone.payload().id(), gone.interval(), gone.version()), (199, Interval::point(199), 200));
     drop(guard);
+    until_no_thread_pins();
     let mut committed = batch.commit().unwrap();
     let newer = committed.take(newer).unwrap();
     assert_eq!((committed.version(), newer.version(), index.len()), (version + 1, version + 1, 200));

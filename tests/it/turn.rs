@@ -26,6 +26,12 @@ pub(crate) fn together() -> RwLockReadGuard<'static, ()> {
 pub(crate) fn alone() -> RwLockWriteGuard<'static, ()> {
     break_what_is_to_be_broken();
     let turn = TURN.write().unwrap_or_else(PoisonError::into_inner);
+    until_no_thread_pins();
+    turn
+}
+
+/// Waits until no thread is pinned: those of other tests pin once more while they end, and may be interrupted there.
+pub(crate) fn until_no_thread_pins() {
     let index = NotifierIndex::new();
     let ops = index.register_ops();
     drop(index.insert(&ops, Interval::FULL, ()).unwrap());
@@ -36,5 +42,12 @@ pub(crate) fn alone() -> RwLockWriteGuard<'static, ()> {
             break;
         }
     }
-    turn
+}
+
+/// Frees all that nothing but the threads of other tests could hold back.
+pub(crate) fn maintain_alone(index: &NotifierIndex) {
+    for _ in 0..2 {
+        until_no_thread_pins();
+        index.maintain();
+    }
 }
