@@ -174,7 +174,7 @@ fn a_pin_elsewhere_holds_back_until_it_goes() {
         go.send(()).unwrap();
         pinned.join().unwrap();
     });
-    maintain_alone(&index);
+    maintain_alone(index);
     assert_eq!((index.stats().retired_objects, index.stats().versions_awaiting_grace), (0, 0));
 }
 
