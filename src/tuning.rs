@@ -2,10 +2,10 @@
 //! that tests reach the rare paths.
 
 /// A publication whose number is a multiple of this asks for a grace period, and takes part in reclaiming.
-pub(crate) const PUBLICATIONS_PER_GRACE: u64 = if cfg!(tiny_nodes) { 2 } else { 16 };
+pub(crate) const PUBLICATIONS_PER_GRACE: u64 = if cfg!(tiny_nodes) { 2 } else { 32 };
 
 /// Versions that one turn of the reclaimer passes: more than come between two turns.
-pub(crate) const HAUL_LISTS: usize = if cfg!(tiny_nodes) { 3 } else { 32 };
+pub(crate) const HAUL_LISTS: usize = if cfg!(tiny_nodes) { 3 } else { 64 };
 
 /// Retired objects waiting for the reclaimer, beyond which every change takes a turn.
 pub(crate) const BACKLOG: u64 = if cfg!(tiny_nodes) { 64 } else { 4096 };
