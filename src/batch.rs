@@ -38,6 +38,33 @@ static BATCH_COUNT: AtomicU64 = AtomicU64::new(0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
+/// The order for an owner with a mirror is that of its parts (R5, R6): under the lock that his callbacks take, tear down
+/// what mirrors the addresses that are given up, [`commit`](Batch::commit), unlock; then, if something was removed whose
+/// callbacks may still run, [`barrier`](crate::NotifierIndex::barrier). A commit may drop payloads that were removed
+/// earlier, so their destructors must not take that lock.
+///
+/// ```
+/// use notifier_index::{Interval, NotifierIndex};
+/// use std::{collections::BTreeMap, sync::Mutex};
+///
+/// let index = NotifierIndex::new();
+/// let ops = index.register_ops::<&str>();
+/// let kept = index.insert(&ops, Interval::new(0, 99)?, "shrinks").unwrap();
+/// let gone = index.insert(&ops, Interval::new(100, 199)?, "goes").unwrap();
+/// let mirror = Mutex::new(BTreeMap::from([(10, 'a'), (60, 'b'), (150, 'c')]));
+///
+/// let mut locked = mirror.lock().unwrap();
+/// locked.retain(|&address, _| address < 50);
+/// let mut batch = index.batch();
+/// batch.update(&kept, Interval::new(0, 49)?)?;
+/// batch.remove(gone).unwrap();
+/// batch.commit().unwrap();
+/// drop(locked);
+/// index.barrier()?; // No callback of what was removed runs any more.
+/// assert_eq!((index.len(), mirror.into_inner().unwrap().len()), (1, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// Changes apply in the order in which they were given. Dropping a batch that was not committed drops what was moved
 /// into it: payloads, and registrations, whose notifiers are removed by that like those of any dropped registration.
 ///
@@ -277,17 +304,18 @@ fn apply_all(draft: &mut Draft<'_>, changes: &[Change<'_>], locator: &mut Locato
         let located = match change {
             Change::Insert(interval, record) => {
                 insert(draft, *interval, record.0)?;
-                Located::Done
+                Located::Done(())
             }
             Change::Update(interval, registration) => {
-                let act = |draft: &mut Draft<'_>, record: &Header, start| draft.update(record, start, *interval);
+                let act =
+                    |draft: &mut Draft<'_>, record: &Header, start| draft.update(record, start, *interval).map(drop);
                 relocate(draft, &changes[..at], registration.header(), locator, act)?
             }
             Change::Remove(registration, _) => {
                 let act = |draft: &mut Draft<'_>, record: &Header, start| draft.remove(record, start);
                 relocate(draft, &changes[..at], registration.header(), locator, act)?
             }
-            Change::Withdrawn => Located::Done,
+            Change::Withdrawn => Located::Done(()),
         };
         if matches!(located, Located::Outrun) {
             return Ok(Step::Again);
@@ -315,18 +343,18 @@ fn relocate(
     earlier: &[Change<'_>],
     record: &Header,
     locator: &mut Locator,
-    act: impl Fn(&mut Draft<'_>, &Header, u64) -> bool,
+    act: impl Fn(&mut Draft<'_>, &Header, u64) -> Option<()>,
 ) -> Result<Located, Refusal> {
     draft.reserve(record.owner())?;
-    if act(draft, record, record.location()) {
-        return Ok(Located::Done);
+    if act(draft, record, record.location()).is_some() {
+        return Ok(Located::Done(()));
     }
     let moved = earlier.iter().rev().find_map(|change| match change {
         Change::Update(to, registration) if std::ptr::eq(registration.header(), record) => Some(to.start()),
         _ => None,
     });
-    if moved.is_some_and(|start| act(draft, record, start)) {
-        return Ok(Located::Done);
+    if moved.is_some_and(|start| act(draft, record, start).is_some()) {
+        return Ok(Located::Done(()));
     }
     Ok(locator.act(draft, record, |draft, start| act(draft, record, start)))
 }
@@ -337,7 +365,7 @@ fn settle(change: &Change<'_>) {
             registration.header().set_location(interval.start());
             registration.header().bounds_changed();
         }
-        Change::Remove(registration, _) => registration.header().mark_removed(),
+        Change::Remove(registration, _) => registration.header().activity().mark_removed(),
         Change::Insert(..) | Change::Withdrawn => {}
     }
 }

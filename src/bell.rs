@@ -6,42 +6,23 @@ use event_listener::{Event, Listener};
 
 use crate::sync::{AtomicU32, Ordering, fence};
 
-/// A place to wait at.
-pub(crate) struct Bell {
-    waiting: AtomicU32,
-    event: Event,
-}
+/// A place to wait at, for those whom the one who rings knows of in some other way.
+#[derive(Default)]
+pub(crate) struct WaitingRoom(Event);
 
-impl Bell {
+impl WaitingRoom {
     pub(crate) const fn new() -> Self {
-        Bell { waiting: AtomicU32::new(0), event: Event::new() }
+        WaitingRoom(Event::new())
     }
 
-    /// Wakes all who wait. Whatever they wait for was stored before.
-    pub(crate) fn ring(&self) {
-        // [O22] SeqCst, partner of the fence in `wait_until`: either the waiter is seen here, or he sees what was stored.
-        fence(Ordering::SeqCst);
-        if self.waiting.load(Ordering::Relaxed) > 0 {
-            self.event.notify(usize::MAX);
-        }
+    pub(crate) fn wake_all(&self) {
+        self.0.notify(usize::MAX);
     }
 
-    /// Waits until `is_over`. False if the time ran out.
+    /// Waits until `is_over`, which is asked again after each waking. False if the time ran out.
     pub(crate) fn wait_until(&self, is_over: impl Fn() -> bool, deadline: Option<Instant>) -> bool {
-        if is_over() {
-            return true;
-        }
-        // [O22] Relaxed, ordered by the fence: partner of the fence in `ring`.
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
-        let came_to_an_end = self.wait_listening(is_over, deadline);
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
-        came_to_an_end
-    }
-
-    fn wait_listening(&self, is_over: impl Fn() -> bool, deadline: Option<Instant>) -> bool {
         while !is_over() {
-            event_listener::listener!(self.event => listener);
+            event_listener::listener!(self.0 => listener);
             // Listening first, then looking again: whoever rings after the look rings for us.
             if is_over() {
                 return true;
@@ -59,8 +40,37 @@ impl Bell {
     }
 }
 
-impl Default for Bell {
-    fn default() -> Self {
-        Self::new()
+/// A waiting room that counts who is in it.
+#[derive(Default)]
+pub(crate) struct Bell {
+    waiting: AtomicU32,
+    room: WaitingRoom,
+}
+
+impl Bell {
+    pub(crate) const fn new() -> Self {
+        Bell { waiting: AtomicU32::new(0), room: WaitingRoom::new() }
+    }
+
+    /// Wakes all who wait. Whatever they wait for was stored before.
+    pub(crate) fn ring(&self) {
+        // [O22] SeqCst, partner of the fence in `wait_until`: either the waiter is seen here, or he sees what was stored.
+        fence(Ordering::SeqCst);
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            self.room.wake_all();
+        }
+    }
+
+    /// Waits until `is_over`. False if the time ran out.
+    pub(crate) fn wait_until(&self, is_over: impl Fn() -> bool, deadline: Option<Instant>) -> bool {
+        if is_over() {
+            return true;
+        }
+        // [O22] Relaxed, ordered by the fence: partner of the fence in `ring`.
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        let came_to_an_end = self.room.wait_until(is_over, deadline);
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        came_to_an_end
     }
 }

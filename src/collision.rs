@@ -1,7 +1,7 @@
 //! Collision-retry: how a filler learns that what it read may be old.
 //!
 //! ```text
-//!   read_begin: s = generation ─> covered in the tree? ─> fence ─> wait for the sections that overlap ─> Ticket(s)
+//!   read_begin: s = generation ─> covered in a version? ─> fence ─> wait for the sections that overlap ─> Ticket(s)
 //!   (read the source, take the lock)
 //!   read_retry: generation != s, or dead
 //! ```
@@ -17,10 +17,12 @@ use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
 
+use crate::activity::Stamp;
 use crate::busted::{self, Sabotage};
 use crate::engine::{Engine, thread_number};
 use crate::error::BeginError;
 use crate::interval::Interval;
+use crate::known::Known;
 use crate::record::Header;
 use crate::registration::{bounds_in, scan};
 use crate::section::Obstacle;
@@ -51,19 +53,19 @@ use crate::version::Version;
 #[must_use = "a ticket is what read_retry asks for"]
 pub struct Ticket<'n> {
     header: &'n Header,
-    generation: u64,
+    stamp: Stamp,
 }
 
 impl Ticket<'_> {
     /// Whether a retry is certain already: a cheap look, to stop early. Only `read_retry` under the lock decides.
     pub fn is_stale(&self) -> bool {
-        self.header.generation() != self.generation || !self.header.is_live()
+        self.header.activity().stamp() != self.stamp
     }
 }
 
 impl fmt::Debug for Ticket<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Ticket({})", self.generation)
+        write!(f, "Ticket({:?})", self.stamp)
     }
 }
 
@@ -73,30 +75,42 @@ pub(crate) fn deadline_after(timeout: Duration) -> Option<Instant> {
     Instant::now().checked_add(timeout)
 }
 
+/// What a handle has seen of its notifier's bounds, to save `read_begin` a search.
+pub(crate) enum Seen<'h> {
+    /// A version in which they cover the range that is asked about.
+    In(&'h Version),
+    /// What was known in some generation; noted again when that has passed.
+    Known(&'h Known),
+    Nothing,
+}
+
 /// Begins a read of the source under `interval`.
-///
-/// `seen` is a version in which the notifier has bounds that cover the interval: if it is still the current one once
-/// the generation has been read, the tree need not be searched again.
 pub(crate) fn begin<'n>(
     engine: &Engine,
     header: &'n Header,
     interval: Interval,
-    seen: Option<&Version>,
+    seen: &Seen<'_>,
     deadline: Option<Instant>,
 ) -> Result<Ticket<'n>, BeginError> {
-    let generation = header.generation();
-    match seen {
-        Some(version) if engine.cell.is_mirrored(version) && !version.closed => {}
-        _ if busted::is(Sabotage::NoCoverage) => {}
-        _ => check_coverage(engine, header, interval)?,
+    let stamp = header.activity().stamp();
+    let is_covered = match seen {
+        Seen::In(version) => engine.cell.is_mirrored(version) && !version.closed,
+        Seen::Known(known) => known.covers(stamp, interval),
+        Seen::Nothing => false,
+    };
+    if !is_covered && !busted::is(Sabotage::NoCoverage) {
+        let bounds = covering_bounds(engine, header, interval)?;
+        if let Seen::Known(known) = seen {
+            known.note(stamp, bounds);
+        }
     }
     // [O19] SeqCst, partner of the fence in `SectionTable::begin`.
     fence(Ordering::SeqCst);
     if let Some(first) = engine.sections.obstacles(interval).next() {
         wait_for_all(engine, interval, first, deadline)?;
     }
-    let generation = if busted::is(Sabotage::GenerationAfterScan) { header.generation() } else { generation };
-    Ok(Ticket { header, generation })
+    let stamp = if busted::is(Sabotage::GenerationAfterScan) { header.activity().stamp() } else { stamp };
+    Ok(Ticket { header, stamp })
 }
 
 /// Waits for the overlapping sections of one scan.
@@ -111,7 +125,7 @@ fn wait_for_all(
     let mut obstacles = ArrayVec::<Obstacle, { SECTION_SLOTS + 2 }>::new();
     obstacles.push(first);
     obstacles.extend(engine.sections.obstacles(interval).take(SECTION_SLOTS + 1));
-    if obstacles.iter().any(|obstacle| engine.sections.is_own(*obstacle, thread)) || engine.is_overflowing_here() {
+    if obstacles.iter().any(|obstacle| engine.sections.is_own(*obstacle, thread)) {
         return Err(BeginError::WouldDeadlock);
     }
     engine.tally.note_begin_wait();
@@ -121,7 +135,8 @@ fn wait_for_all(
     }
 }
 
-fn check_coverage(engine: &Engine, header: &Header, interval: Interval) -> Result<(), BeginError> {
+#[cold]
+fn covering_bounds(engine: &Engine, header: &Header, interval: Interval) -> Result<Interval, BeginError> {
     let version = engine.cell.borrow();
     if version.closed {
         return Err(BeginError::Closed);
@@ -130,7 +145,7 @@ fn check_coverage(engine: &Engine, header: &Header, interval: Interval) -> Resul
     drop(version);
     match bounds.or_else(|| current_bounds(engine, header)) {
         None => Err(BeginError::Removed),
-        Some(bounds) if bounds.covers(interval) => Ok(()),
+        Some(bounds) if bounds.covers(interval) => Ok(bounds),
         Some(_) => Err(BeginError::NotCovered),
     }
 }
@@ -158,8 +173,8 @@ pub(crate) fn retry(engine: &Engine, header: &Header, ticket: &Ticket<'_>) -> bo
     is_stale
 }
 
-/// What a handle knows: its engine, its notifier, and a version in which that covers the interval asked about.
-pub(crate) type Parts<'h, 'n> = (&'h Engine, &'n Header, Option<&'h Version>);
+/// What a handle knows: its engine, its notifier, and what it has seen of that.
+pub(crate) type Parts<'h, 'n> = (&'h Engine, &'n Header, Seen<'h>);
 
 /// Gives a handle with a method `filler_parts` the three calls of a filler, with tickets of this lifetime.
 macro_rules! fillers {
@@ -173,7 +188,7 @@ macro_rules! fillers {
         /// [`BeginError`](crate::BeginError): removed, not covered, closed, or it would wait for this thread itself.
         pub fn read_begin(&self, interval: crate::Interval) -> Result<crate::Ticket<$ticket>, crate::BeginError> {
             let (engine, header, seen) = self.filler_parts(interval);
-            crate::collision::begin(engine, header, interval, seen, None)
+            crate::collision::begin(engine, header, interval, &seen, None)
         }
 
         /// As [`read_begin`](Self::read_begin), for at most so long.
@@ -186,7 +201,7 @@ macro_rules! fillers {
             timeout: std::time::Duration,
         ) -> Result<crate::Ticket<$ticket>, crate::BeginError> {
             let (engine, header, seen) = self.filler_parts(interval);
-            crate::collision::begin(engine, header, interval, seen, crate::collision::deadline_after(timeout))
+            crate::collision::begin(engine, header, interval, &seen, crate::collision::deadline_after(timeout))
         }
 
         /// Whether what was read under the ticket may be old: then nothing may be filled, and a new

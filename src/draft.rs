@@ -132,27 +132,27 @@ impl<'w> Draft<'w> {
         }
     }
 
-    /// Removes the record that stands under `start`. `reserve` went before. False if it is not there.
-    pub(crate) fn remove(&mut self, record: &Header, start: u64) -> bool {
+    /// Removes the record that stands under `start`. `reserve` went before. `None` if it is not there.
+    pub(crate) fn remove(&mut self, record: &Header, start: u64) -> Option<()> {
         let mut tree = *self.version().roots.get(record.owner());
         // SAFETY: [T1] by [D1] and [D2]; [T2] by [P1].
         let removed = unsafe { tree.remove(&mut self.stock, start, record.serial()) };
-        let Some((_, entry)) = removed else { return false };
+        let (_, entry) = removed?;
         self.set_tree(record.owner(), tree);
         self.stock.version_mut().len -= 1;
         self.stock.replace(Object::Record(record::header_of(entry)));
-        true
+        Some(())
     }
 
-    /// Gives the record that stands under `start` new bounds. `reserve` went before. False if it is not there.
-    pub(crate) fn update(&mut self, record: &Header, start: u64, to: Interval) -> bool {
+    /// Gives the record that stands under `start` new bounds; those it had. `reserve` went before. `None` if it is not there.
+    pub(crate) fn update(&mut self, record: &Header, start: u64, to: Interval) -> Option<Interval> {
         let mut tree = *self.version().roots.get(record.owner());
         // SAFETY: [T1] by [D1] and [D2]; [T2] by [P1].
         let updated = unsafe { tree.update(&mut self.stock, start, record.serial(), to) };
         if updated.is_some() {
             self.set_tree(record.owner(), tree);
         }
-        updated.is_some()
+        updated
     }
 
     fn set_tree(&mut self, owner: u32, tree: Tree) {

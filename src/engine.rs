@@ -102,7 +102,7 @@ impl Engine {
                 owner_count: AtomicU32::new(0),
                 lost_race_count: AtomicU64::new(0),
                 retired_limit: config.retired_limit_bytes(),
-                sections: SectionTable::new(),
+                sections: SectionTable::new(id),
                 tally: Tally::default(),
                 removal_bells: [const { Bell::new() }; REMOVAL_BELLS],
                 refusal_hook: config.take_refusal_hook(),

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use crate::collision::{Parts, fillers};
+use crate::collision::{Parts, Seen, fillers};
 use crate::interval::Interval;
 use crate::ops::Ops;
 use crate::record::{self, Header, Record};
@@ -108,7 +108,7 @@ impl<'v, N: Send + Sync + 'static> Hit<'v, N> {
     }
 
     fn filler_parts(&self, interval: Interval) -> Parts<'_, 'v> {
-        let seen = self.interval().covers(interval).then_some(self.version);
+        let seen = if self.interval().covers(interval) { Seen::In(self.version) } else { Seen::Nothing };
         (self.version.engine(), self.record.header(), seen)
     }
 

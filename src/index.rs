@@ -124,8 +124,40 @@ impl NotifierIndex {
     /// Waits until the callbacks that run now have returned, so that no callback of a notifier that was removed before
     /// runs any more, and frees what can be freed.
     ///
+    /// The order for an owner who takes many down at once: under his lock tear down and
+    /// [`remove_deferred`](crate::Registration::remove_deferred) each, unlock, then one barrier for all. Never under a
+    /// lock that callbacks or destructors of payloads take: it waits for the ones, and runs the others.
+    ///
+    /// ```
+    /// use notifier_index::{Interval, NotifierIndex};
+    /// use std::sync::Mutex;
+    ///
+    /// let index = NotifierIndex::new();
+    /// let ops = index.register_ops::<()>();
+    /// let mirror = Mutex::new(vec!["entry"; 100]);
+    /// let registrations: Vec<_> =
+    ///     (0..100).map(|at| index.insert(&ops, Interval::point(at), ()).unwrap()).collect();
+    ///
+    /// let mut locked = mirror.lock().unwrap();
+    /// locked.clear();
+    /// for registration in registrations {
+    ///     registration.remove_deferred().unwrap();
+    /// }
+    /// drop(locked);
+    /// index.barrier()?;
+    /// // What the callbacks used can go now.
+    /// drop(mirror);
+    /// # Ok::<(), notifier_index::WouldDeadlock>(())
+    /// ```
+    ///
+    /// Blocking: as long as the callbacks take that run when it looks; not for the end of sections, nor for callbacks of
+    /// sections that look at the tree later.
+    ///
     /// # Errors
     /// [`WouldDeadlock`] inside a callback.
+    ///
+    /// # Panics
+    /// Where a payload's destructor does; the others are dropped all the same.
     pub fn barrier(&self) -> Result<(), WouldDeadlock> {
         self.engine.wait_for_walks()?;
         self.maintain();
@@ -299,6 +331,33 @@ impl NotifierIndex {
     /// Frees all that can be freed now, drops the payloads that nobody can reach, and gives unused memory back to the
     /// allocator.
     ///
+    /// Runs destructors of payloads, so not under a lock that one of them takes: unlock first. A thread that only updates
+    /// and removes with `remove_deferred`, which run none, calls this where it holds no lock.
+    ///
+    /// ```
+    /// use notifier_index::{Interval, NotifierIndex};
+    /// use std::sync::{Arc, Mutex};
+    ///
+    /// struct Logged(Arc<Mutex<Vec<&'static str>>>);
+    /// impl Drop for Logged {
+    ///     fn drop(&mut self) {
+    ///         self.0.lock().unwrap().push("dropped");
+    ///     }
+    /// }
+    ///
+    /// let index = NotifierIndex::new();
+    /// let ops = index.register_ops::<Logged>();
+    /// let log = Arc::default();
+    /// let registration = index.insert(&ops, Interval::point(7), Logged(Arc::clone(&log))).unwrap();
+    ///
+    /// let mut locked = log.lock().unwrap();
+    /// registration.remove_deferred().unwrap(); // Drops nothing.
+    /// locked.push("removed");
+    /// drop(locked);
+    /// index.maintain();
+    /// assert_eq!(*log.lock().unwrap(), ["removed", "dropped"]);
+    /// ```
+    ///
     /// Blocking: never; what a pinned guard or an owned version still needs, stays.
     ///
     /// # Panics
@@ -310,6 +369,41 @@ impl NotifierIndex {
 
     /// Closes the index to new notifiers and fillers, and tells all notifiers, once, with [`Reason::Release`]. What is
     /// registered stays, and can be found and removed. The version that shows it closed first.
+    ///
+    /// The order for an owner with mirrors: close, without his lock, because the callbacks take it to tear down; then
+    /// what he registered can go in any order. A filler that had begun finds its ticket stale, under that lock.
+    ///
+    /// ```
+    /// use notifier_index::{
+    ///     BeginError, InsertError, Interval, Invalidating, Notifier, NotifierIndex, Reason, WouldBlock,
+    /// };
+    /// use std::sync::Mutex;
+    ///
+    /// struct Mirror(Mutex<Option<&'static str>>);
+    /// impl Notifier for Mirror {
+    ///     fn invalidate(&self, told: &Invalidating<'_>) -> Result<(), WouldBlock> {
+    ///         assert_eq!(told.reason(), Reason::Release);
+    ///         *self.0.lock().unwrap() = None;
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let index = NotifierIndex::new();
+    /// let ops = index.register_notifier_ops();
+    /// let everywhere = Interval::FULL;
+    /// let mirror = index.insert(&ops, everywhere, Mirror(Mutex::new(Some("entry")))).unwrap();
+    /// let ticket = mirror.read_begin(everywhere)?;
+    /// index.close()?;
+    /// let locked = mirror.payload().0.lock().unwrap();
+    /// assert!(locked.is_none() && mirror.read_retry(ticket));
+    /// drop(locked);
+    /// assert_eq!(mirror.read_begin(everywhere).unwrap_err(), BeginError::Closed);
+    /// assert!(matches!(index.insert(&ops, everywhere, Mirror(Mutex::default())), Err(InsertError::Closed(_))));
+    /// mirror.remove().unwrap();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// Blocking: as long as the callbacks take. Of two calls only the first tells; the other may return before it.
     ///
     /// # Errors
     /// [`CloseError`] if there was no memory for it.

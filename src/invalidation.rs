@@ -37,10 +37,6 @@ impl<'i> Invalidation<'i> {
         Invalidation { engine, place, interval, thread: PhantomData }
     }
 
-    pub(crate) fn place(&self) -> Place {
-        self.place
-    }
-
     /// The range.
     pub fn interval(&self) -> Interval {
         self.interval

@@ -27,6 +27,7 @@
 
 #![deny(unsafe_code)]
 
+mod activity;
 #[allow(unsafe_code)]
 mod batch;
 mod bell;
@@ -42,6 +43,7 @@ mod dump;
 #[allow(unsafe_code)]
 mod engine;
 mod error;
+mod gauge;
 #[allow(unsafe_code)]
 mod guard;
 #[allow(unsafe_code)]
@@ -50,10 +52,12 @@ mod hit;
 mod index;
 mod interval;
 mod invalidation;
+mod known;
 #[allow(unsafe_code)]
 mod many;
 mod notifier;
 mod ops;
+mod overflow;
 #[allow(unsafe_code)]
 mod publish;
 mod reader;
@@ -70,6 +74,7 @@ mod snapshot;
 mod stats;
 mod sync;
 mod tally;
+#[allow(unsafe_code)]
 mod telling;
 mod tree;
 mod tuning;

@@ -1,7 +1,7 @@
 //! The record of one notifier: what the tree's entries point to.
 //!
 //! ```text
-//!   Record<N>: [ serial | references | state | running | generation | location | link | kind | owner ] [ payload: N ]
+//!   Record<N>: [ serial | references | activity | location | link | kind | owner ] [ payload: N ]
 //! ```
 //!
 //! The bounds of a notifier stand in the tree, never here, because they differ from version to version. What
@@ -23,14 +23,12 @@ use std::cell::Cell;
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
+use crate::activity::Activity;
 use crate::busted::{self, Sabotage};
 use crate::error::WouldBlock;
 use crate::notifier::{Invalidating, Notifier};
-use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use crate::tree::{EntryHeader, EntryPtr};
-
-const LIVE: u32 = 1;
-const REMOVED: u32 = 0;
 
 /// What a record needs to know of its payload's type once that is erased.
 pub(crate) struct Kind {
@@ -140,11 +138,7 @@ impl<N> Drop for FreeOnDrop<N> {
 pub(crate) struct Header {
     entry: EntryHeader,
     references: AtomicUsize,
-    state: AtomicU32,
-    /// Callbacks between their first pass and the end of their second.
-    running: AtomicU32,
-    /// Raised before each first pass, and after each change that takes addresses away.
-    generation: AtomicU64,
+    activity: Activity,
     location: AtomicU64,
     link: AtomicPtr<Header>,
     kind: &'static Kind,
@@ -185,54 +179,19 @@ impl Header {
         self.kind
     }
 
+    /// Its generation, its running callbacks, and whether it is dead.
+    pub(crate) fn activity(&self) -> &Activity {
+        &self.activity
+    }
+
     pub(crate) fn is_live(&self) -> bool {
-        // [O10] Acquire, partner of the Release in `mark_removed`: whoever sees "removed" also sees the
-        // version without it.
-        self.state.load(Ordering::Acquire) == LIVE
-    }
-
-    pub(crate) fn mark_removed(&self) {
-        // [O10] Release, partner of the Acquire in `is_live`.
-        self.state.store(REMOVED, Ordering::Release);
-    }
-
-    /// Begins a callback; false if the notifier is dead. `leave` must follow either way.
-    pub(crate) fn enter(&self) -> bool {
-        // [O20] Relaxed, ordered by the fence: partner of the fence in `wait_for_callbacks`. Either the remover sees
-        // this callback, or this sees that the notifier is dead.
-        self.running.fetch_add(1, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
-        self.is_live()
-    }
-
-    /// Ends a callback; true if the notifier is dead, so that somebody may wait for this.
-    pub(crate) fn leave(&self) -> bool {
-        // [O20] Release: what the callback did, to whoever finds it ended. The fence pairs with that of the remover:
-        // either he sees the end, or this sees that he may wait.
-        self.running.fetch_sub(1, Ordering::Release);
-        fence(Ordering::SeqCst);
-        !self.is_live()
-    }
-
-    pub(crate) fn has_running_callbacks(&self) -> bool {
-        // [O20] Acquire, partner of the Release in `leave`.
-        self.running.load(Ordering::Acquire) > 0
-    }
-
-    pub(crate) fn generation(&self) -> u64 {
-        // [O21] Acquire, partner of the Release in `raise_generation`.
-        self.generation.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn raise_generation(&self) {
-        // [O21] Release, partner of the Acquire in `generation`.
-        self.generation.fetch_add(1, Ordering::Release);
+        self.activity.is_live()
     }
 
     /// Makes tickets stale after new bounds were published: published first, then raised (R5).
     pub(crate) fn bounds_changed(&self) {
         if !busted::is(Sabotage::NoRaise) {
-            self.raise_generation();
+            self.activity.raise();
         }
     }
 
@@ -300,9 +259,7 @@ impl<N> NewRecord<N> {
         let header = Header {
             entry: EntryHeader { serial: Cell::new(0) },
             references: AtomicUsize::new(1),
-            state: AtomicU32::new(LIVE),
-            running: AtomicU32::new(0),
-            generation: AtomicU64::new(0),
+            activity: Activity::new(),
             owner,
             location: AtomicU64::new(0),
             link: AtomicPtr::new(ptr::null_mut()),

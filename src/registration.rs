@@ -12,12 +12,13 @@ use std::ops::Deref;
 use std::ptr::NonNull;
 use std::time::Duration;
 
-use crate::collision::{Parts, current_bounds, deadline_after, fillers};
+use crate::collision::{Parts, Seen, current_bounds, deadline_after, fillers};
 use crate::draft::Draft;
 use crate::engine::{Engine, Limit, Step};
 use crate::error::{Refusal, RemoveError, UpdateError, WaitError};
 use crate::hit::Hit;
 use crate::interval::Interval;
+use crate::known::Known;
 use crate::record::{self, Header, Record};
 use crate::sync::Arc;
 use crate::tuning::{LOCATE_ATTEMPTS, RELEASE_BUDGET};
@@ -30,9 +31,9 @@ pub(crate) struct Locator {
 }
 
 /// What became of an attempt.
-pub(crate) enum Located {
+pub(crate) enum Located<T = ()> {
     /// The change was made.
-    Done,
+    Done(T),
     /// Another thread is moving it; a newer base will tell where to.
     Outrun,
     /// It is not there.
@@ -41,14 +42,14 @@ pub(crate) enum Located {
 
 impl Locator {
     /// Lets `act` try the start at which the record stands.
-    pub(crate) fn act(
+    pub(crate) fn act<T>(
         &mut self,
         draft: &mut Draft<'_>,
         record: &Header,
-        act: impl Fn(&mut Draft<'_>, u64) -> bool,
-    ) -> Located {
-        if act(draft, record.location()) {
-            return Located::Done;
+        act: impl Fn(&mut Draft<'_>, u64) -> Option<T>,
+    ) -> Located<T> {
+        if let Some(done) = act(draft, record.location()) {
+            return Located::Done(done);
         }
         self.attempts += 1;
         if self.attempts < LOCATE_ATTEMPTS {
@@ -56,9 +57,9 @@ impl Locator {
             return Located::Outrun;
         }
         let found = scan(draft.tree(record.owner()), record);
-        match found.is_some_and(|interval| act(draft, interval.start())) {
-            true => Located::Done,
-            false => Located::Absent,
+        match found.and_then(|interval| act(draft, interval.start())) {
+            Some(done) => Located::Done(done),
+            None => Located::Absent,
         }
     }
 }
@@ -107,12 +108,12 @@ impl RawRegistration {
         let edit = |draft: &mut Draft<'_>| {
             draft.reserve(record.owner())?;
             Ok(match locator.act(draft, record, |draft, start| draft.remove(record, start)) {
-                Located::Done => Step::Publish(()),
+                Located::Done(()) => Step::Publish(()),
                 Located::Outrun => Step::Again,
                 Located::Absent => Step::Keep(()),
             })
         };
-        let changed = self.engine.change(Limit::Exceeded, edit, |()| record.mark_removed())?;
+        let changed = self.engine.change(Limit::Exceeded, edit, |()| record.activity().mark_removed())?;
         Ok(changed.version)
     }
 
@@ -162,6 +163,7 @@ pub(crate) fn remove_orphans(engine: &Arc<Engine>) {
 pub struct Registration<N: Send + Sync + 'static> {
     raw: RawRegistration,
     version: u64,
+    known: Known,
     payload: PhantomData<fn() -> N>,
 }
 
@@ -169,7 +171,7 @@ impl<N: Send + Sync + 'static> Registration<N> {
     /// # Safety
     /// [H3] The record is a `Record<N>`; `version` inserted it.
     pub(crate) unsafe fn from_raw(raw: RawRegistration, version: u64) -> Self {
-        Registration { raw, version, payload: PhantomData }
+        Registration { raw, version, known: Known::nothing(), payload: PhantomData }
     }
 
     pub(crate) fn raw(&self) -> &RawRegistration {
@@ -217,8 +219,32 @@ impl<N: Send + Sync + 'static> Registration<N> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
+    /// The order for an owner with a mirror (R5): under the lock that his callbacks take, tear down what mirrors the
+    /// part that is given up, then update, then unlock. After that no callback comes for it and no ticket over it is
+    /// fresh, so nothing old can stay or appear there. For growth (R4) one update is enough: never a removal and an
+    /// insertion, between which a section would find nobody.
+    ///
+    /// ```
+    /// # use notifier_index::{BeginError, Interval, NotifierIndex};
+    /// # use std::{collections::BTreeMap, sync::Mutex};
+    /// # let index = NotifierIndex::new();
+    /// # let ops = index.register_ops::<()>();
+    /// let registration = index.insert(&ops, Interval::new(0, 99)?, ()).unwrap();
+    /// let mirror = Mutex::new(BTreeMap::from([(10, "stays"), (60, "goes")]));
+    /// let ticket = registration.read_begin(Interval::point(60))?;
+    ///
+    /// let mut locked = mirror.lock().unwrap();
+    /// locked.retain(|&address, _| address < 50);
+    /// registration.update(Interval::new(0, 49)?)?;
+    /// drop(locked);
+    ///
+    /// assert!(registration.read_retry(ticket), "whoever was about to fill address 60 must not");
+    /// assert_eq!(registration.read_begin(Interval::point(60)).unwrap_err(), BeginError::NotCovered);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// Consistency: atomic; every look-up that starts after the return sees the new bounds only. Of two updates at once
-    /// the one with the greater version is last.
+    /// the one with the greater version is last. Tickets become stale where the old bounds are not within the new.
     ///
     /// Complexity: O(log n) copied nodes.
     ///
@@ -231,14 +257,16 @@ impl<N: Send + Sync + 'static> Registration<N> {
         let edit = |draft: &mut Draft<'_>| {
             draft.reserve(record.owner())?;
             Ok(match locator.act(draft, record, |draft, start| draft.update(record, start, interval)) {
-                Located::Done => Step::Publish(()),
+                Located::Done(old) => Step::Publish(Some(old)),
                 Located::Outrun => Step::Again,
-                Located::Absent => Step::Keep(()),
+                Located::Absent => Step::Keep(None),
             })
         };
-        let settle = |&(): &()| {
+        let settle = |old: &Option<Interval>| {
             record.set_location(interval.start());
-            record.bounds_changed();
+            if old.is_some_and(|old| !interval.covers(old)) {
+                record.bounds_changed();
+            }
         };
         Ok(self.raw.engine.change(Limit::Heeded, edit, settle)?.version)
     }
@@ -305,7 +333,7 @@ impl<N: Send + Sync + 'static> Registration<N> {
     }
 
     fn filler_parts(&self, _: Interval) -> Parts<'_, '_> {
-        (&self.raw.engine, self.raw.header(), None)
+        (&self.raw.engine, self.raw.header(), Seen::Known(&self.known))
     }
 
     fillers!('_);
@@ -405,6 +433,7 @@ impl<N: Send + Sync + 'static> fmt::Debug for Removal<N> {
 pub struct Held<N: Send + Sync + 'static> {
     record: NonNull<Record<N>>,
     interval: Interval,
+    known: Known,
     engine: Arc<Engine>,
 }
 
@@ -416,7 +445,7 @@ unsafe impl<N: Send + Sync + 'static> Sync for Held<N> {}
 impl<N: Send + Sync + 'static> Held<N> {
     pub(crate) fn new(record: &Record<N>, interval: Interval, engine: Arc<Engine>) -> Self {
         record.header().acquire();
-        Held { record: NonNull::from(record), interval, engine }
+        Held { record: NonNull::from(record), interval, known: Known::nothing(), engine }
     }
 
     /// A handle of a hit in a version that is protected otherwise.
@@ -445,7 +474,7 @@ impl<N: Send + Sync + 'static> Held<N> {
     }
 
     fn filler_parts(&self, _: Interval) -> Parts<'_, '_> {
-        (&self.engine, self.record().header(), None)
+        (&self.engine, self.record().header(), Seen::Known(&self.known))
     }
 
     fillers!('_);

@@ -2,32 +2,44 @@
 //!
 //! ```text
 //!   used:  0b…0111   slots that were ever claimed: set once, so a section writes to no line but its slot's
-//!   slot:  [ state = number · phase | start | last | thread | counts ]      one padded line pair a slot
-//!            free ──claim──> claimed ──publish──> walking ──> standing ──end──> free, number + 1
+//!   slot:  [ state = number · waited · phase | start | last | thread | counts ]      one padded line pair a slot
+//!            free ──claim──> claimed ──publish──> standing ──end──> free, number + 1
+//!                                               walk │  ^ stand
+//!                                                    v  │        only if there is somebody to tell
+//!                                                  walking
 //! ```
 //!
-//! A thread claims the slot of its own seat, or the next free one; where all are taken, the section is counted as
-//! *overflowing*, which stands for all ranges.
+//! A thread claims the slot of its own seat, or the next free one; where all are taken, the section is *overflowing*,
+//! which stands for all ranges.
 //!
 //! A section is published *before* it loads the tree, and a filler reads the generation and the tree *before* it scans
 //! the table (R1, R2, R3); a `SeqCst` fence stands between the two steps on both sides, so at least one sees the other.
 //!
 //! A scan reads state, range, state: if the state changed in between, the section it first saw is over, and one that
 //! took its place began after the scan and finds the notifier in the tree. So each slot is looked at once.
+//!
+//! Whoever is about to sleep marks the state as *waited* for. The mark and the end are changes of one word, so that either
+//! the waiter sees the end or the end sees the mark.
 
 use std::time::Instant;
 
-use crate::bell::Bell;
+use crate::bell::WaitingRoom;
 use crate::busted::{self, Sabotage};
+use crate::gauge::Entry;
 use crate::interval::Interval;
+use crate::overflow::{self, Overflow, OverflowPlace};
 use crate::sync::{AtomicU64, Ordering, Padded, fence};
 use crate::tuning::SECTION_SLOTS;
 
 const FREE: u64 = 0;
 const CLAIMED: u64 = 1;
-const WALKING: u64 = 2;
-const STANDING: u64 = 3;
+const STANDING: u64 = 2;
+/// What makes a standing section a walking one.
+const CALLS: u64 = 1;
+const WALKING: u64 = STANDING + CALLS;
 const PHASES: u64 = 4;
+const WAITED: u64 = 4;
+const NUMBER: u64 = 8;
 
 const WORDS: usize = SECTION_SLOTS.div_ceil(64);
 
@@ -36,11 +48,11 @@ const fn phase(state: u64) -> u64 {
 }
 
 const fn is_active(state: u64) -> bool {
-    phase(state) >= WALKING
+    phase(state) >= STANDING
 }
 
 const fn is_same_section(a: u64, b: u64) -> bool {
-    a / PHASES == b / PHASES
+    a / NUMBER == b / NUMBER
 }
 
 /// One place for a section.
@@ -52,7 +64,7 @@ struct SectionSlot {
     thread: AtomicU64,
     /// Written by the section's own thread only.
     started_count: AtomicU64,
-    bell: Bell,
+    room: WaitingRoom,
 }
 
 impl SectionSlot {
@@ -63,7 +75,7 @@ impl SectionSlot {
             last: AtomicU64::new(0),
             thread: AtomicU64::new(0),
             started_count: AtomicU64::new(0),
-            bell: Bell::new(),
+            room: WaitingRoom::new(),
         }
     }
 
@@ -72,7 +84,7 @@ impl SectionSlot {
         // [O17] Acquire, partner of the Release in `end`: the slot is ours after the one before has left it.
         (phase(state) == FREE
             && self.state.compare_exchange(state, state + CLAIMED, Ordering::Acquire, Ordering::Relaxed).is_ok())
-        .then_some(state / PHASES)
+        .then_some(state / NUMBER)
     }
 
     fn publish(&self, number: u64, interval: Interval, thread: u64) {
@@ -82,7 +94,7 @@ impl SectionSlot {
         self.thread.store(thread, Ordering::Relaxed);
         self.started_count.store(self.started_count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         // [O17] Release, partner of the Acquire in `overlapping`: range and thread.
-        self.state.store(number * PHASES + WALKING, Ordering::Release);
+        self.state.store(number * NUMBER + STANDING, Ordering::Release);
     }
 
     /// The state of an active section here that overlaps `interval`, as seen in one look.
@@ -99,42 +111,78 @@ impl SectionSlot {
         (is_same_section(state, again) && overlaps).then_some(state)
     }
 
-    fn is_in(&self, state: u64, phases: impl Fn(u64) -> bool) -> bool {
-        // [O17] Acquire, partner of the Release in `end`: what was changed inside the section.
-        let now = self.state.load(Ordering::Acquire);
-        is_same_section(now, state) && phases(phase(now))
+    /// Callbacks begin.
+    fn walk(&self) {
+        // [O17] Relaxed, published by the first callback that begins ([O20]): whoever marks its notifier removed after
+        // that sees that the section is walking.
+        self.state.fetch_add(CALLS, Ordering::Relaxed);
+    }
+
+    /// All callbacks have returned.
+    fn stand(&self) {
+        // [O17] Release: what the callbacks did, to whoever waits for them. Acquire, partner of the mark in `wait`: who
+        // is in the room.
+        if self.state.fetch_sub(CALLS, Ordering::AcqRel) & WAITED != 0 {
+            self.room.wake_all();
+        }
+    }
+
+    fn end(&self, number: u64) {
+        // [O17] Release, partner of the Acquire loads of waiters: what was changed inside. Acquire as in `stand`.
+        let state = self.state.swap((number + 1) * NUMBER + FREE, Ordering::AcqRel);
+        if state & WAITED != 0 && !busted::is(Sabotage::LostWake) {
+            self.room.wake_all();
+        }
+    }
+
+    fn is_of(&self, state: u64) -> bool {
+        // [O17] Relaxed: asked of a thread's own section.
+        is_same_section(self.state.load(Ordering::Relaxed), state)
     }
 
     /// Waits until the section with this state is no longer in any of the phases. False if the time ran out.
     fn wait(&self, state: u64, phases: impl Fn(u64) -> bool, deadline: Option<Instant>) -> bool {
-        self.bell.wait_until(|| !self.is_in(state, &phases), deadline)
+        self.room.wait_until(|| !self.mark_waited(state, &phases), deadline)
+    }
+
+    /// Marks the section with this state as waited for, while it is in one of the phases. False if it is not.
+    fn mark_waited(&self, state: u64, phases: impl Fn(u64) -> bool) -> bool {
+        // [O17] Acquire, partner of the Release in `end` and `stand`: what was changed inside the section.
+        let mut now = self.state.load(Ordering::Acquire);
+        loop {
+            if !is_same_section(now, state) || !phases(phase(now)) {
+                return false;
+            }
+            if now & WAITED != 0 {
+                return true;
+            }
+            // [O17] Release, partner of the Acquire in `end` and `stand`: that the waiter is in the room.
+            match self.state.compare_exchange_weak(now, now | WAITED, Ordering::Release, Ordering::Acquire) {
+                Ok(_) => return true,
+                Err(changed) => now = changed,
+            }
+        }
     }
 }
 
-/// The place of an active section: a slot and its number, or none where the table was full.
+/// The place of an active section.
 #[derive(Clone, Copy)]
-pub(crate) struct Place(Option<(usize, u64)>);
-
-impl Place {
-    pub(crate) fn is_overflow(self) -> bool {
-        self.0.is_none()
-    }
+pub(crate) enum Place {
+    /// A slot, and the number of the section in it.
+    Slot(usize, u64),
+    /// The table was full.
+    Overflow(OverflowPlace),
 }
+
+/// That a section makes callbacks; where it overflows, how that is counted.
+pub(crate) struct Walking(Option<Entry>);
 
 /// All active sections of an index.
 pub(crate) struct SectionTable {
+    index: u64,
     used: Padded<[AtomicU64; WORDS]>,
     overflow: Padded<Overflow>,
     slots: Box<[Padded<SectionSlot>]>,
-}
-
-/// Sections that found no slot: they stand for all ranges.
-#[derive(Default)]
-struct Overflow {
-    active: AtomicU64,
-    walking: AtomicU64,
-    started: AtomicU64,
-    bell: Bell,
 }
 
 /// Something that a filler has to wait for.
@@ -145,8 +193,10 @@ pub(crate) enum Obstacle {
 }
 
 impl SectionTable {
-    pub(crate) fn new() -> Self {
+    /// That of the index with this number.
+    pub(crate) fn new(index: u64) -> Self {
         SectionTable {
+            index,
             used: Padded::default(),
             overflow: Padded::default(),
             slots: (0..SECTION_SLOTS).map(|_| Padded(SectionSlot::new())).collect(),
@@ -156,30 +206,25 @@ impl SectionTable {
     /// Publishes a section over `interval` (R1): what is loaded after this returns, is loaded after the section can be
     /// seen.
     pub(crate) fn begin(&self, interval: Interval, seat: usize, thread: u64) -> Place {
-        let place = self.claim(seat);
-        match place.0 {
-            Some((at, number)) => self.slots[at].0.publish(number, interval, thread),
-            None => {
-                // [O18] Relaxed: ordered by the fence below, like the slots.
-                self.overflow.0.walking.fetch_add(1, Ordering::Relaxed);
-                self.overflow.0.active.fetch_add(1, Ordering::Relaxed);
-                self.overflow.0.started.fetch_add(1, Ordering::Relaxed);
+        let place = match self.claim(seat) {
+            Some((at, number)) => {
+                self.slots[at].0.publish(number, interval, thread);
+                Place::Slot(at, number)
             }
-        }
+            None => Place::Overflow(self.overflow.0.begin(self.index)),
+        };
         // [O19] SeqCst, partner of the fence in `read_begin`: the section is seen, or it sees the tree.
         fence(Ordering::SeqCst);
         place
     }
 
-    fn claim(&self, seat: usize) -> Place {
-        for offset in 0..SECTION_SLOTS {
-            let at = (seat + offset) % SECTION_SLOTS;
-            if let Some(number) = self.slots[at].0.claim() {
-                self.note_used(at);
-                return Place(Some((at, number)));
-            }
-        }
-        Place(None)
+    fn claim(&self, seat: usize) -> Option<(usize, u64)> {
+        let mut places = (0..SECTION_SLOTS).map(|offset| (seat + offset) % SECTION_SLOTS);
+        places.find_map(|at| {
+            let number = self.slots[at].0.claim()?;
+            self.note_used(at);
+            Some((at, number))
+        })
     }
 
     fn note_used(&self, at: usize) {
@@ -191,37 +236,31 @@ impl SectionTable {
         }
     }
 
-    /// All callbacks of the section have returned.
-    pub(crate) fn stand(&self, place: Place) {
-        match place.0 {
-            Some((at, number)) => {
-                let slot = &self.slots[at].0;
-                // [O17] Release: what the callbacks did, to whoever waits for them.
-                slot.state.store(number * PHASES + STANDING, Ordering::Release);
-                slot.bell.ring();
+    /// The section is about to make callbacks.
+    pub(crate) fn walk(&self, place: Place) -> Walking {
+        Walking(match place {
+            Place::Slot(at, _) => {
+                self.slots[at].0.walk();
+                None
             }
-            None => {
-                self.overflow.0.walking.fetch_sub(1, Ordering::Release);
-                self.overflow.0.bell.ring();
-            }
+            Place::Overflow(place) => Some(self.overflow.0.walk(self.index, place)),
+        })
+    }
+
+    /// All its callbacks have returned.
+    pub(crate) fn stand(&self, place: Place, walking: Walking) {
+        match (place, walking.0) {
+            (Place::Overflow(place), Some(entry)) => self.overflow.0.stand(self.index, place, entry),
+            (Place::Slot(at, _), _) => self.slots[at].0.stand(),
+            (Place::Overflow(_), None) => {}
         }
     }
 
     /// The section is over.
     pub(crate) fn end(&self, place: Place) {
-        match place.0 {
-            Some((at, number)) => {
-                let slot = &self.slots[at].0;
-                // [O17] Release, partner of the Acquire loads of waiters: what was changed inside.
-                slot.state.store((number + 1) * PHASES + FREE, Ordering::Release);
-                if !busted::is(Sabotage::LostWake) {
-                    slot.bell.ring();
-                }
-            }
-            None => {
-                self.overflow.0.active.fetch_sub(1, Ordering::Release);
-                self.overflow.0.bell.ring();
-            }
+        match place {
+            Place::Slot(at, number) => self.slots[at].0.end(number),
+            Place::Overflow(place) => self.overflow.0.end(self.index, place),
         }
     }
 
@@ -244,8 +283,7 @@ impl SectionTable {
             let state = self.slots[at].0.overlapping(interval)?;
             Some(Obstacle::Slot(at, state))
         });
-        // [O18] Relaxed: ordered by the caller's fence.
-        let overflows = self.overflow.0.active.load(Ordering::Relaxed) > 0;
+        let overflows = self.overflow.0.active.count() > 0;
         slots.chain(overflows.then_some(Obstacle::Overflow))
     }
 
@@ -255,31 +293,28 @@ impl SectionTable {
             Obstacle::Slot(at, state) => {
                 let slot = &self.slots[at].0;
                 // [O17] Relaxed: a thread's own number was written by itself.
-                slot.thread.load(Ordering::Relaxed) == thread && slot.is_in(state, |_| true)
+                slot.thread.load(Ordering::Relaxed) == thread && slot.is_of(state)
             }
-            Obstacle::Overflow => false,
+            Obstacle::Overflow => overflow::is_active_here(self.index),
         }
     }
 
     /// Waits until the section is over. False if the time ran out.
     pub(crate) fn wait(&self, obstacle: Obstacle, deadline: Option<Instant>) -> bool {
         match obstacle {
-            Obstacle::Slot(at, state) => self.slots[at].0.wait(state, |phase| phase >= WALKING, deadline),
-            Obstacle::Overflow => {
-                let overflow = &self.overflow.0;
-                // [O18] Acquire, partner of the Release in `end`.
-                overflow.bell.wait_until(|| overflow.active.load(Ordering::Acquire) == 0, deadline)
-            }
+            Obstacle::Slot(at, state) => self.slots[at].0.wait(state, |phase| phase >= STANDING, deadline),
+            Obstacle::Overflow => self.overflow.0.active.wait(deadline),
         }
     }
 
-    /// Whether this thread is inside a callback of a section that has a slot.
+    /// Whether this thread is inside a callback.
     pub(crate) fn is_calling(&self, thread: u64) -> bool {
-        self.used_slots().any(|at| {
-            let slot = &self.slots[at].0;
-            // [O17] Relaxed: a thread's own section was written by itself.
-            phase(slot.state.load(Ordering::Relaxed)) == WALKING && slot.thread.load(Ordering::Relaxed) == thread
-        })
+        overflow::is_walking_here(self.index)
+            || self.used_slots().any(|at| {
+                let slot = &self.slots[at].0;
+                // [O17] Relaxed: a thread's own section was written by itself.
+                phase(slot.state.load(Ordering::Relaxed)) == WALKING && slot.thread.load(Ordering::Relaxed) == thread
+            })
     }
 
     /// Waits until all callbacks that run now have returned.
@@ -290,16 +325,13 @@ impl SectionTable {
             let state = slot.state.load(Ordering::Acquire);
             slot.wait(state, |phase| phase == WALKING, None);
         }
-        let overflow = &self.overflow.0;
-        // [O18] Acquire, partner of the Release in `stand`.
-        overflow.bell.wait_until(|| overflow.walking.load(Ordering::Acquire) == 0, None);
+        self.overflow.0.walking.wait(None);
     }
 
     /// Sections begun, and sections active now.
     pub(crate) fn counts(&self) -> (u64, u64) {
         // [O18] Relaxed: statistics.
-        let (mut started, mut active) =
-            (self.overflow.0.started.load(Ordering::Relaxed), self.overflow.0.active.load(Ordering::Relaxed));
+        let (mut started, mut active) = (self.overflow.0.started(), self.overflow.0.active.count());
         for at in self.used_slots() {
             let slot = &self.slots[at].0;
             started += slot.started_count.load(Ordering::Relaxed);

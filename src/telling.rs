@@ -1,6 +1,5 @@
 //! Sections, as the engine runs them: publish, walk, stand, end.
 
-use std::cell::Cell;
 use std::panic::resume_unwind;
 use std::time::Instant;
 
@@ -8,25 +7,16 @@ use crate::bell::Bell;
 use crate::busted::{self, Sabotage};
 use crate::engine::{Engine, seat, thread_number};
 use crate::error::{WaitError, WouldBlock, WouldDeadlock};
+use crate::hit::AnyHits;
 use crate::interval::Interval;
 use crate::invalidation::Invalidation;
 use crate::notifier::{Event, Invalidating};
 use crate::publish::Base;
+use crate::reclaim::epoch;
 use crate::record::Header;
 use crate::section::Place;
-use crate::sync::{Ordering, fence};
 use crate::tuning::REMOVAL_BELLS;
 use crate::walk::Walk;
-
-thread_local! {
-    /// Sections of this thread that found no slot in their table, of whichever index.
-    static OVERFLOWING: Cell<u32> = const { Cell::new(0) };
-}
-
-fn change_overflowing(by: i32) {
-    // While thread-locals are destroyed nobody asks any more.
-    let _ = OVERFLOWING.try_with(|count| count.set(count.get().saturating_add_signed(by)));
-}
 
 impl Engine {
     /// Runs a section up to the point where all callbacks have returned.
@@ -38,15 +28,16 @@ impl Engine {
     ) -> Result<Invalidation<'_>, WouldBlock> {
         let too_early = busted::is(Sabotage::SectionAfterLoad).then(|| self.load_too_early());
         let place = self.sections.begin(interval, seat(), thread_number());
-        if place.is_overflow() {
-            change_overflowing(1);
-        }
         // From here on the section ends whatever happens. The tree is loaded after it was published (R1).
         let section = Invalidation::new(self, place, interval);
+        if too_early.is_none() && self.is_nobody_in(interval) {
+            return Ok(section);
+        }
         let version = too_early.unwrap_or_else(|| self.cell.borrow());
+        let walking = self.sections.walk(place);
         let outcome = Walk::new(self, &version, interval, event, may_block).run();
         drop(version);
-        self.sections.stand(section.place());
+        self.sections.stand(place, walking);
         self.tally.note_walk(&outcome);
         if let Some(panic) = outcome.panic {
             drop(section);
@@ -58,6 +49,14 @@ impl Engine {
         Ok(section)
     }
 
+    /// Whether a section over `interval` has nobody to tell.
+    fn is_nobody_in(&self, interval: Interval) -> bool {
+        let _pin = epoch::pin();
+        // SAFETY: [V1] pinned for as long as the version is looked at.
+        let version = unsafe { self.cell.mirrored() };
+        AnyHits::new(version, interval).next().is_none()
+    }
+
     /// A sabotage: the version that a section must not use, with time for others to change it.
     fn load_too_early(&self) -> Base {
         let version = self.cell.borrow();
@@ -66,25 +65,17 @@ impl Engine {
     }
 
     pub(crate) fn end_section(&self, place: Place) {
-        if place.is_overflow() {
-            change_overflowing(-1);
-        }
         self.sections.end(place);
-    }
-
-    /// Whether this thread has a section that found no slot: then it cannot be told from others.
-    pub(crate) fn is_overflowing_here(&self) -> bool {
-        OVERFLOWING.try_with(Cell::get).is_ok_and(|count| count > 0)
     }
 
     /// Whether this thread is inside a callback of this index.
     pub(crate) fn is_in_callback(&self) -> bool {
-        self.sections.is_calling(thread_number()) || self.is_overflowing_here()
+        self.sections.is_calling(thread_number())
     }
 
     /// Ends a callback, and rings for those who may wait for it.
     pub(crate) fn leave(&self, header: &Header) {
-        if header.leave() {
+        if header.activity().leave() {
             self.removal_bell(header).ring();
         }
     }
@@ -95,15 +86,13 @@ impl Engine {
 
     /// Waits until no callback of a removed notifier runs.
     pub(crate) fn wait_for_callbacks(&self, header: &Header, deadline: Option<Instant>) -> Result<(), WaitError> {
-        // [O20] SeqCst, partner of the fences in `enter` and `leave`: the notifier was marked removed before.
-        fence(Ordering::SeqCst);
-        if !header.has_running_callbacks() {
+        if !header.activity().has_running_callbacks() {
             return Ok(());
         }
         if self.is_in_callback() {
             return Err(WaitError::WouldDeadlock);
         }
-        match self.removal_bell(header).wait_until(|| !header.has_running_callbacks(), deadline) {
+        match self.removal_bell(header).wait_until(|| !header.activity().has_running_callbacks(), deadline) {
             true => Ok(()),
             false => Err(WaitError::TimedOut),
         }

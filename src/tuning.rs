@@ -48,3 +48,6 @@ pub(crate) const SECTION_SLOTS: usize = if cfg!(tiny_nodes) { 3 } else { 128 };
 
 /// Bells for those who wait for the callbacks of a removed notifier.
 pub(crate) const REMOVAL_BELLS: usize = 16;
+
+/// Indexes of which one thread tells its overflowing sections apart.
+pub(crate) const OVERFLOWS_OF_THREAD: usize = if cfg!(tiny_nodes) { 2 } else { 8 };

@@ -7,7 +7,7 @@
 //! Around each notifier (the numbers are steps of the contract):
 //!
 //! ```text
-//!   running += 1 ─> dead? skip ─> generation += 1 ─> first pass ┄┄ others ┄┄ ─> second pass ─> running -= 1, ring
+//!   running += 1, generation += 1 ─> dead? skip ─> first pass ┄┄ others ┄┄ ─> second pass ─> running -= 1, ring
 //! ```
 //!
 //! `running` stays raised from the first pass to the end of the second, so that a removal waits for both. Those that
@@ -86,12 +86,11 @@ impl<'w> Walk<'w> {
     /// The first pass of one notifier.
     fn tell(&mut self, hit: AnyHit<'_>) {
         let header = hit.header();
-        let Some(callbacks) = header.kind().callbacks() else { return header.raise_generation() };
-        if !header.enter() {
+        let Some(callbacks) = header.kind().callbacks() else { return header.activity().raise() };
+        if !header.activity().enter() {
             self.engine.leave(header);
             return self.idle.push(header);
         }
-        header.raise_generation();
         let invalidating = self.invalidating(hit);
         // SAFETY: [N4] the callbacks are of the record's own kind; the walk's version protects it.
         let answer = self.catch(|| unsafe { callbacks.invalidate(header, &invalidating) });

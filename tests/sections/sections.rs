@@ -3,12 +3,15 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use notifier_index::{BeginError, Event, InsertError, Interval, NotifierIndex, Reason};
+use notifier_index::{BeginError, Event, InsertError, Interval, NotifierIndex, Reason, RemoveError};
 
-use crate::support::{Gate, MOMENT, Probe, UNMAP, between, deadline, touch, until};
+use crate::support::{Gate, MOMENT, PATIENCE, Probe, UNMAP, between, deadline, touch, until, within};
 
 /// More sections at once than the table has slots for.
 const MANY: usize = if cfg!(tiny_nodes) { 12 } else { 200 };
+
+/// The slots of the table.
+const SLOTS: u64 = if cfg!(tiny_nodes) { 3 } else { 128 };
 
 #[test]
 fn sections_are_counted() {
@@ -113,6 +116,83 @@ fn more_sections_than_slots_are_safe() {
     assert!(probe.read_retry(ticket));
     let stats = index.stats();
     assert_eq!((stats.sections_active, stats.sections_started), (0, MANY as u64 + 1));
+}
+
+/// So many sections of this thread that the table is full, and one more that has no slot.
+fn overflowing(index: &NotifierIndex) -> Vec<notifier_index::Invalidation<'_>> {
+    (0..MANY as u64).map(|at| index.invalidate(Interval::point(at), UNMAP)).collect()
+}
+
+#[test]
+fn an_overflowing_section_forbids_only_what_would_wait_for_it() {
+    let _deadline = deadline();
+    let (index, other) = (NotifierIndex::new(), NotifierIndex::new());
+    let (ops, other_ops) = (index.register_ops(), other.register_ops());
+    let _sections = overflowing(&index);
+    let far = between(1 << 20, 1 << 21);
+    let registration = index.insert(&ops, far, ()).unwrap();
+    assert_eq!(registration.read_begin(far).unwrap_err(), BeginError::WouldDeadlock);
+    let elsewhere = other.insert(&other_ops, Interval::FULL, ()).unwrap();
+    assert!(!elsewhere.read_retry(elsewhere.read_begin(Interval::FULL).unwrap()));
+    // Outside of callbacks nothing that waits for callbacks is refused.
+    assert!(registration.remove().is_ok() && elsewhere.remove().is_ok());
+    assert_eq!((index.barrier(), other.barrier()), (Ok(()), Ok(())));
+}
+
+#[test]
+fn a_callback_of_an_overflowing_section_is_known_to_its_thread() {
+    let _deadline = deadline();
+    let (index, other) = (Arc::new(NotifierIndex::new()), NotifierIndex::new());
+    let ops = index.register_notifier_ops();
+    let (victims, others) = (index.register_ops(), other.register_ops());
+    let inserted =
+        (index.insert(&victims, Interval::FULL, ()).unwrap(), other.insert(&others, Interval::FULL, ()).unwrap());
+    let (given, other) = (Mutex::new(Some(inserted)), Arc::new(other));
+    let (inner, elsewhere) = (Arc::clone(&index), Arc::clone(&other));
+    let far = Interval::point(1 << 20);
+    let probe = Probe::doing(move |_| {
+        let (victim, stranger) = given.lock().unwrap().take().unwrap();
+        assert!(matches!(victim.remove(), Err(RemoveError::WouldDeadlock(_))));
+        assert!(inner.barrier().is_err());
+        assert!(stranger.remove().is_ok() && elsewhere.barrier().is_ok());
+    });
+    let _registration = index.insert(&ops, far, probe).unwrap();
+    let _sections = overflowing(&index);
+    drop(index.invalidate(far, UNMAP));
+    assert_eq!(index.stats().callbacks_run, 1);
+    assert!(index.barrier().is_ok(), "the callback is over");
+}
+
+/// Sections without a slot of which one is always active: a filler waits for those that are there when it looks, only.
+#[test]
+fn a_storm_of_overflowing_sections_starves_no_filler() {
+    let _deadline = deadline();
+    let index = NotifierIndex::new();
+    let ops = index.register_ops();
+    let registration = index.insert(&ops, between(1 << 20, 1 << 21), ()).unwrap();
+    let (stop, started) = (Gate::default(), AtomicUsize::new(0));
+    let storm = |at: u64| {
+        let mut section = index.invalidate(Interval::point(at), UNMAP);
+        while !stop.is_open() {
+            let seen = started.fetch_add(1, Ordering::SeqCst) + 1;
+            until("the other has begun", || stop.is_open() || started.load(Ordering::SeqCst) > seen);
+            // The next begins before this one ends.
+            section = index.invalidate(Interval::point(at), UNMAP);
+        }
+        drop(section);
+    };
+    let _full: Vec<_> = (0..SLOTS).map(|at| index.invalidate(Interval::point(at), UNMAP)).collect();
+    std::thread::scope(|scope| {
+        scope.spawn(|| storm(1000));
+        scope.spawn(|| storm(1001));
+        until("the storm blows", || started.load(Ordering::SeqCst) > 10);
+        for _ in 0..20 {
+            let ticket = within(PATIENCE, || registration.read_begin(between(1 << 20, 1 << 21))).unwrap();
+            assert!(!registration.read_retry(ticket));
+        }
+        stop.open();
+    });
+    assert_eq!(index.stats().read_begin_waits, 20, "some section without a slot is always active");
 }
 
 /// Threads that all hold a section at the same time, more than there are slots: each excludes the fillers of its range.

@@ -23,6 +23,25 @@ fn shrinking_makes_tickets_stale_and_ends_the_calls() {
     assert_eq!(registration.payload().calls(), 1);
 }
 
+/// A ticket is about addresses: it stays fresh as long as none of the notifier's is given up.
+#[test]
+fn growing_leaves_tickets_fresh() {
+    let _deadline = deadline();
+    let index = NotifierIndex::new();
+    let ops = index.register_notifier_ops();
+    let registration = index.insert(&ops, between(50, 99), Probe::quiet()).unwrap();
+    let ticket = registration.read_begin(between(60, 70)).unwrap();
+    registration.update(between(0, 99)).unwrap();
+    registration.update(between(0, 199)).unwrap();
+    let grown = registration.read_begin(between(0, 199)).unwrap();
+    assert!(!ticket.is_stale() && !registration.read_retry(ticket));
+    touch(&index, 150, 150);
+    assert!(registration.read_retry(grown), "told where it has grown");
+    let ticket = registration.read_begin(between(60, 70)).unwrap();
+    registration.update(between(10, 299)).unwrap();
+    assert!(registration.read_retry(ticket), "grown to one side, and shrunk on the other");
+}
+
 #[test]
 fn growing_in_a_section_waits_for_it() {
     let _deadline = deadline();
