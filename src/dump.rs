@@ -20,6 +20,41 @@ impl Dump {
     pub(crate) fn new(snapshot: Snapshot) -> Self {
         Dump { snapshot }
     }
+
+    /// The nodes of all trees as a graph for `dot` of Graphviz: what is in which node, how full it is, and in which version
+    /// it was born.
+    ///
+    /// ```
+    /// # use notifier_index::{Interval, NotifierIndex};
+    /// let index = NotifierIndex::new();
+    /// let ops = index.register_ops::<u32>();
+    /// let _registration = index.insert(&ops, Interval::new(0x1000, 0x1fff).unwrap(), 1).unwrap();
+    /// let graph = index.dump().dot().to_string();
+    /// assert!(graph.starts_with("digraph") && graph.contains("0000000000001000-0000000000001fff"));
+    /// ```
+    pub fn dot(&self) -> impl fmt::Display + '_ {
+        Dot(&self.snapshot)
+    }
+}
+
+struct Dot<'d>(&'d Snapshot);
+
+impl fmt::Display for Dot<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let version = self.0.version();
+        writeln!(
+            f,
+            "digraph notifiers {{\n  node [shape=box, fontname=monospace];\n  label=\"version {}\";",
+            version.seq
+        )?;
+        let mut owner = Some(0);
+        while let Some((found, tree)) = owner.and_then(|owner| version.next_tree(owner)) {
+            writeln!(f, "  owner{found} [label=\"owner {found}: {} notifiers\"];", tree.len())?;
+            tree.write_picture(f, &format!("owner{found}"))?;
+            owner = found.checked_add(1);
+        }
+        writeln!(f, "}}")
+    }
 }
 
 impl fmt::Display for Dump {

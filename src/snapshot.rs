@@ -5,6 +5,7 @@ use std::fmt;
 use crate::engine::Engine;
 use crate::publish::VersionHandle;
 use crate::sync::Arc;
+use crate::version::Version;
 use crate::view::{View, queries};
 
 /// An owned version, for long scans and other threads: it never changes.
@@ -64,6 +65,10 @@ impl Snapshot {
     }
 
     queries!(self);
+
+    pub(crate) fn version(&self) -> &Version {
+        &self.version
+    }
 }
 
 impl fmt::Debug for Snapshot {

@@ -28,6 +28,7 @@ mod neighbours;
 #[allow(unsafe_code)]
 mod node;
 mod path;
+mod picture;
 mod rebalance;
 mod search;
 #[allow(unsafe_code)]

@@ -189,6 +189,13 @@ fn the_counters_count() {
     assert_eq!((stats.version, stats.live_notifiers, index.len()), (1, 5_000, 5_000));
     assert!(stats.tree_height >= 3 && stats.live_nodes > 300 && stats.pool_bytes >= stats.node_bytes);
     assert!(index.dump().to_string().lines().count() == 5_001 && index.dump().to_string().contains("sound"));
+    let graph = index.dump().dot().to_string();
+    let (boxes, arrows) = (graph.matches("[label=").count() as u64, graph.matches(" -> ").count() as u64);
+    assert_eq!(
+        (boxes, arrows),
+        (stats.live_nodes + 1, stats.live_nodes),
+        "a box for the owner and one a node, all in one tree"
+    );
     all[7].update(Interval::from_start_len(7 * 16, 3).unwrap()).unwrap();
     let copied = index.stats();
     assert_eq!((copied.live_nodes, copied.node_bytes), (stats.live_nodes, stats.node_bytes));
