@@ -12,7 +12,7 @@
 //! The numbers are wide enough: a million callbacks of one notifier at once, and a ticket that is kept through 2^43
 //! generations exactly (at a million a second, 101 days) would pass for fresh.
 
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Ordering, yield_point};
 
 const DEAD: u64 = 1;
 const CALLBACK: u64 = 2;
@@ -73,13 +73,16 @@ impl Activity {
     }
 
     pub(crate) fn stamp(&self) -> Stamp {
+        yield_point();
         // [O21] Acquire, partner of the Release in `raise` and `enter`.
         Stamp(self.0.load(Ordering::Acquire) & !CALLBACKS)
     }
 
     /// Begins a new generation: tickets of earlier ones are stale.
     pub(crate) fn raise(&self) {
+        yield_point();
         // [O21] Release, partner of the Acquire in `stamp`.
         self.0.fetch_add(GENERATION, Ordering::Release);
+        yield_point();
     }
 }

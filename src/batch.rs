@@ -13,11 +13,11 @@ use crate::interval::Interval;
 use crate::ops::Ops;
 use crate::record::{self, Header, NewRecord};
 use crate::registration::{Located, Locator, RawRegistration, Registration, remove_orphans};
-use crate::sync::{Arc, AtomicU64, Ordering};
+use crate::sync::{Arc, Number, Ordering};
 use crate::tuning::RELEASE_BUDGET;
 
 /// Numbers the batches of a process, so that a key knows its own. Never reused.
-static BATCH_COUNT: AtomicU64 = AtomicU64::new(0);
+static BATCH_COUNT: Number = Number::new(0);
 
 /// Several inserts, updates and removals that take effect together, or not at all.
 ///

@@ -2,16 +2,17 @@
 
 use std::time::Instant;
 
-use event_listener::{Event, Listener};
+#[cfg(not(any(loom, shuttle)))]
+use event_listener::Listener;
 
-use crate::sync::{AtomicU32, Ordering, fence};
+use crate::sync::{AtomicU32, Event, Ordering, fence, listener};
 
 /// A place to wait at, for those whom the one who rings knows of in some other way.
 #[derive(Default)]
 pub(crate) struct WaitingRoom(Event);
 
 impl WaitingRoom {
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         WaitingRoom(Event::new())
     }
 
@@ -22,7 +23,7 @@ impl WaitingRoom {
     /// Waits until `is_over`, which is asked again after each waking. False if the time ran out.
     pub(crate) fn wait_until(&self, is_over: impl Fn() -> bool, deadline: Option<Instant>) -> bool {
         while !is_over() {
-            event_listener::listener!(self.0 => listener);
+            listener!(self.0 => listener);
             // Listening first, then looking again: whoever rings after the look rings for us.
             if is_over() {
                 return true;
@@ -48,7 +49,7 @@ pub(crate) struct Bell {
 }
 
 impl Bell {
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Bell { waiting: AtomicU32::new(0), room: WaitingRoom::new() }
     }
 

@@ -64,9 +64,9 @@ pub use switch::set;
 
 mod switch {
     use super::Sabotage;
-    use crate::sync::{AtomicU32, Ordering};
+    use crate::sync::{Number32, Ordering};
 
-    static ACTIVE: AtomicU32 = AtomicU32::new(0);
+    static ACTIVE: Number32 = Number32::new(0);
 
     /// Switches a sabotage on, for the rest of the process.
     ///

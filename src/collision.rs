@@ -26,7 +26,7 @@ use crate::known::Known;
 use crate::record::Header;
 use crate::registration::{bounds_in, scan};
 use crate::section::Obstacle;
-use crate::sync::{Ordering, fence};
+use crate::sync::{Ordering, fence, spin_loop};
 use crate::tuning::{LOCATE_ATTEMPTS, SECTION_SLOTS};
 use crate::version::Version;
 
@@ -159,7 +159,7 @@ pub(crate) fn current_bounds(engine: &Engine, header: &Header) -> Option<Interva
         if !header.is_live() {
             return None;
         }
-        std::hint::spin_loop();
+        spin_loop();
     }
     scan(engine.cell.borrow().tree(header.owner()), header)
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::notifier::Invalidating;
-use crate::sync::Arc;
+use crate::sync::PlainArc as Arc;
 use crate::tuning::RETIRED_LIMIT;
 
 /// Settings of an index.

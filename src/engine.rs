@@ -25,13 +25,13 @@ use crate::reclaim::pool::{Class, Depot, NoMemory, Workbench};
 use crate::reclaim::{Chain, Freed, Haul, Outlet, give_up_record};
 use crate::record::{self, Header, RecordList, RecordStack};
 use crate::section::SectionTable;
-use crate::sync::{Arc, AtomicU32, AtomicU64, AtomicUsize, Mutex, Ordering, Padded, try_lock};
+use crate::sync::{Arc, Mutex, Number, Number32, Ordering, Padded, process_wide, thread_local, try_lock};
 use crate::tally::Tally;
 use crate::tuning::{BACKLOG, GRACE_ROUNDS, PUBLICATIONS_PER_GRACE, RELEASE_BUDGET, REMOVAL_BELLS, WORKBENCHES};
 use crate::version::{Version, VersionStack};
 
 /// Numbers the indexes of a process, so that an `Ops` knows its own. Never reused.
-static INDEX_COUNT: AtomicU64 = AtomicU64::new(0);
+static INDEX_COUNT: Number = Number::new(0);
 
 /// Everything that the handles of one index share.
 pub(crate) struct Engine {
@@ -46,8 +46,8 @@ pub(crate) struct Engine {
     unowned: VersionStack,
     chain: Mutex<Chain>,
     releasing: Mutex<RecordList>,
-    owner_count: AtomicU32,
-    lost_race_count: AtomicU64,
+    owner_count: Number32,
+    lost_race_count: Number,
     retired_limit: u64,
     pub(crate) sections: SectionTable,
     pub(crate) tally: Tally,
@@ -99,12 +99,12 @@ impl Engine {
                 unowned: VersionStack::default(),
                 chain: Mutex::new(Chain::new(first.as_ptr())),
                 releasing: Mutex::new(RecordList::EMPTY),
-                owner_count: AtomicU32::new(0),
-                lost_race_count: AtomicU64::new(0),
+                owner_count: Number32::new(0),
+                lost_race_count: Number::new(0),
                 retired_limit: config.retired_limit_bytes(),
                 sections: SectionTable::new(id),
                 tally: Tally::default(),
-                removal_bells: [const { Bell::new() }; REMOVAL_BELLS],
+                removal_bells: std::array::from_fn(|_| Bell::new()),
                 refusal_hook: config.take_refusal_hook(),
                 depot,
             }
@@ -351,7 +351,7 @@ impl ReleaseTurn {
     /// `None` if it does so already, or has no thread-locals any more.
     fn begin() -> Option<Self> {
         let was_releasing = IS_RELEASING.try_with(|releasing| releasing.replace(true));
-        (was_releasing == Ok(false)).then(|| ReleaseTurn)
+        was_releasing.is_ok_and(|was_releasing| !was_releasing).then(|| ReleaseTurn)
     }
 }
 
@@ -406,9 +406,11 @@ pub(crate) fn seat() -> usize {
     SEAT.try_with(|seat| *seat).unwrap_or(0)
 }
 
-static SEATS: AtomicUsize = AtomicUsize::new(0);
+process_wide! {
+    static SEATS: Number = Number::new(0);
+}
 
 thread_local! {
     // [O15] Relaxed: only spreading, and uniqueness, matter.
-    static SEAT: usize = SEATS.fetch_add(1, Ordering::Relaxed);
+    static SEAT: usize = SEATS.fetch_add(1, Ordering::Relaxed) as usize;
 }

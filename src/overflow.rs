@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use arrayvec::ArrayVec;
 
 use crate::gauge::{Entry, Gauge};
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{Number, Ordering, thread_local};
 use crate::tuning::OVERFLOWS_OF_THREAD;
 
 /// The overflowing sections of an index.
@@ -16,7 +16,7 @@ use crate::tuning::OVERFLOWS_OF_THREAD;
 pub(crate) struct Overflow {
     pub(crate) active: Gauge,
     pub(crate) walking: Gauge,
-    started: AtomicU64,
+    started: Number,
 }
 
 /// The place of a section that has no slot.

@@ -27,10 +27,8 @@
 
 use std::ptr::NonNull;
 
-use arc_swap::{ArcSwapAny, DefaultStrategy, Guard, RefCnt};
-
 use crate::busted::{self, Sabotage};
-use crate::sync::{AtomicPtr, Ordering, Padded};
+use crate::sync::{AtomicPtr, Borrowed, Ordering, Padded, RefCnt, SharedCell, yield_point};
 use crate::version::Version;
 
 /// Owning one count of a version.
@@ -104,30 +102,34 @@ unsafe impl RefCnt for VersionHandle {
 }
 
 /// A version that a writer has borrowed from the cell: as good as owned, and cheaper to take.
-pub(crate) type Base = Guard<VersionHandle, DefaultStrategy>;
+pub(crate) type Base = Borrowed<VersionHandle>;
 
 /// The current version of an index.
 pub(crate) struct VersionCell {
-    owner: Padded<ArcSwapAny<VersionHandle>>,
+    owner: Padded<SharedCell<VersionHandle>>,
     mirror: Padded<AtomicPtr<Version>>,
 }
 
 impl VersionCell {
     pub(crate) fn new(first: VersionHandle) -> Self {
         let mirror = Padded(AtomicPtr::new(first.0.as_ptr()));
-        VersionCell { owner: Padded(ArcSwapAny::new(first)), mirror }
+        VersionCell { owner: Padded(SharedCell::new(first)), mirror }
     }
 
     /// The current version, owned.
     pub(crate) fn load(&self) -> VersionHandle {
+        yield_point();
         let version = self.owner.0.load_full();
+        yield_point();
         self.help(&version);
         version
     }
 
     /// The current version, borrowed.
     pub(crate) fn borrow(&self) -> Base {
+        yield_point();
         let version = self.owner.0.load();
+        yield_point();
         self.help(&version);
         version
     }
@@ -141,6 +143,7 @@ impl VersionCell {
     /// The same, for a version that is protected in whichever way.
     #[inline]
     pub(crate) fn is_mirrored(&self, version: &Version) -> bool {
+        yield_point();
         // [O2] Acquire, partner of the Release in `help`: if it is not, the newer one's contents.
         std::ptr::eq(self.mirror.0.load(Ordering::Acquire), version)
     }
@@ -151,15 +154,19 @@ impl VersionCell {
     /// The calling thread is pinned, and stays so for as long as the reference is used.
     #[inline]
     pub(crate) unsafe fn mirrored<'p>(&self) -> &'p Version {
+        yield_point();
         // [O1] Acquire, partner of the Release in `help`: the contents of the version.
         let version = self.mirror.0.load(Ordering::Acquire);
+        yield_point();
         // SAFETY: [V1] loaded from the mirror under a pin; the mirror is never null.
         unsafe { &*version }
     }
 
     /// Makes `next` the current version if `base`, its base, still is. True if so; then it has taken effect.
     pub(crate) fn publish(&self, base: &Base, next: &VersionHandle) -> bool {
+        yield_point();
         let before = self.owner.0.compare_and_swap(base, next.clone());
+        yield_point();
         let won = RefCnt::as_ptr(&*before) == RefCnt::as_ptr(&**base);
         if won && !busted::is(Sabotage::MirrorBehind) {
             self.help(next);

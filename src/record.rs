@@ -27,7 +27,7 @@ use crate::activity::Activity;
 use crate::busted::{self, Sabotage};
 use crate::error::WouldBlock;
 use crate::notifier::{Invalidating, Notifier};
-use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, Witness};
 use crate::tree::{EntryHeader, EntryPtr};
 
 /// What a record needs to know of its payload's type once that is erased.
@@ -120,7 +120,10 @@ unsafe fn release<N>(header: NonNull<Header>) {
     let record = header.cast::<Record<N>>();
     let guard = FreeOnDrop(record);
     // SAFETY: [N2] nobody else has it, and this is the only drop of the payload.
-    unsafe { ptr::drop_in_place(&raw mut (*guard.0.as_ptr()).payload) };
+    unsafe {
+        header.as_ref().witness.end();
+        ptr::drop_in_place(&raw mut (*guard.0.as_ptr()).payload);
+    }
 }
 
 /// Frees the record also when the payload's destructor panics.
@@ -143,6 +146,7 @@ pub(crate) struct Header {
     link: AtomicPtr<Header>,
     kind: &'static Kind,
     owner: u32,
+    witness: Witness,
 }
 
 /// A notifier's header and its payload.
@@ -158,6 +162,7 @@ unsafe impl<N: Send + Sync> Sync for Record<N> {}
 
 impl<N> Record<N> {
     pub(crate) fn payload(&self) -> &N {
+        self.header.witness.read();
         &self.payload
     }
 
@@ -176,6 +181,7 @@ impl Header {
     }
 
     pub(crate) fn kind(&self) -> &'static Kind {
+        self.witness.read();
         self.kind
     }
 
@@ -264,6 +270,7 @@ impl<N> NewRecord<N> {
             location: AtomicU64::new(0),
             link: AtomicPtr::new(ptr::null_mut()),
             kind,
+            witness: Witness::new(),
         };
         // SAFETY: fresh memory of the record's own layout.
         unsafe { record.write(Record { header, payload }) };

@@ -20,7 +20,7 @@ use crate::hit::Hit;
 use crate::interval::Interval;
 use crate::known::Known;
 use crate::record::{self, Header, Record};
-use crate::sync::Arc;
+use crate::sync::{Arc, spin_loop};
 use crate::tuning::{LOCATE_ATTEMPTS, RELEASE_BUDGET};
 use crate::version::Version;
 
@@ -53,7 +53,7 @@ impl Locator {
         }
         self.attempts += 1;
         if self.attempts < LOCATE_ATTEMPTS {
-            std::hint::spin_loop();
+            spin_loop();
             return Located::Outrun;
         }
         let found = scan(draft.tree(record.owner()), record);

@@ -28,7 +28,7 @@ use crate::busted::{self, Sabotage};
 use crate::gauge::Entry;
 use crate::interval::Interval;
 use crate::overflow::{self, Overflow, OverflowPlace};
-use crate::sync::{AtomicU64, Ordering, Padded, fence};
+use crate::sync::{AtomicU64, Ordering, Padded, fence, yield_point};
 use crate::tuning::SECTION_SLOTS;
 
 const FREE: u64 = 0;
@@ -206,6 +206,7 @@ impl SectionTable {
     /// Publishes a section over `interval` (R1): what is loaded after this returns, is loaded after the section can be
     /// seen.
     pub(crate) fn begin(&self, interval: Interval, seat: usize, thread: u64) -> Place {
+        yield_point();
         let place = match self.claim(seat) {
             Some((at, number)) => {
                 self.slots[at].0.publish(number, interval, thread);
@@ -215,6 +216,7 @@ impl SectionTable {
         };
         // [O19] SeqCst, partner of the fence in `read_begin`: the section is seen, or it sees the tree.
         fence(Ordering::SeqCst);
+        yield_point();
         place
     }
 

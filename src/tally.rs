@@ -1,15 +1,15 @@
 //! Counters of sections and fillers.
 
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{Number, Ordering};
 use crate::walk::Outcome;
 
 /// Counted where something was told, refused or waited for; a section over nothing counts in its own slot only.
 #[derive(Default)]
 pub(crate) struct Tally {
-    calls: AtomicU64,
-    refusals: AtomicU64,
-    begin_waits: AtomicU64,
-    retries: AtomicU64,
+    calls: Number,
+    refusals: Number,
+    begin_waits: Number,
+    retries: Number,
 }
 
 // [O14] Relaxed in all: statistics.

@@ -15,6 +15,7 @@ use crate::publish::Base;
 use crate::reclaim::epoch;
 use crate::record::Header;
 use crate::section::Place;
+use crate::sync::yield_now;
 use crate::tuning::REMOVAL_BELLS;
 use crate::walk::Walk;
 
@@ -60,7 +61,7 @@ impl Engine {
     /// A sabotage: the version that a section must not use, with time for others to change it.
     fn load_too_early(&self) -> Base {
         let version = self.cell.borrow();
-        std::thread::yield_now();
+        yield_now();
         version
     }
 

@@ -28,7 +28,7 @@ use crate::reclaim::Links;
 use crate::reclaim::pool::Class;
 use crate::record::Header;
 use crate::roots::{Roots, TableNode};
-use crate::sync::{Arc, AtomicPtr, AtomicUsize, Ordering};
+use crate::sync::{Arc, AtomicPtr, AtomicUsize, Ordering, Witness};
 use crate::tree::{Inner, Leaf, TreeRef};
 use crate::tuning::INLINE_REPLACED;
 
@@ -59,6 +59,7 @@ pub(crate) struct Version {
     count: AtomicUsize,
     stack_link: AtomicPtr<Version>,
     pub(crate) links: UnsafeCell<Links>,
+    pub(crate) witness: Witness,
 }
 
 // SAFETY: [V1] what the pointers reach is immutable or atomic; [V4] the links have one user at a time.
@@ -86,6 +87,7 @@ impl Version {
             count: AtomicUsize::new(1),
             stack_link: AtomicPtr::new(ptr::null_mut()),
             links: UnsafeCell::new(Links::NEW),
+            witness: Witness::new(),
         }
     }
 
@@ -103,6 +105,7 @@ impl Version {
             count: AtomicUsize::new(1),
             stack_link: AtomicPtr::new(ptr::null_mut()),
             links: UnsafeCell::new(Links::NEW),
+            witness: Witness::new(),
             ..*base
         };
         // SAFETY: private memory, says the caller.
@@ -118,12 +121,14 @@ impl Version {
     /// One owner's tree.
     #[inline]
     pub(crate) fn tree(&self, owner: u32) -> TreeRef<'_> {
+        self.witness.read();
         // SAFETY: [V1] a reference to a version exists only while it is protected, and the nodes with it.
         unsafe { self.roots.get(owner).as_ref() }
     }
 
     /// The trees of all owners that have one, with the owners' numbers, ascending.
     pub(crate) fn next_tree(&self, from_owner: u32) -> Option<(u32, TreeRef<'_>)> {
+        self.witness.read();
         let (owner, tree) = self.roots.next_from(from_owner)?;
         // SAFETY: [V1] as in `tree`.
         Some((owner, unsafe { tree.as_ref() }))

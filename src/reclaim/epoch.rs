@@ -6,15 +6,15 @@
 //! with a maximum, so late and early arrivals commute, and it owns nothing of ours: an index may be dropped
 //! before its last deferred call has run.
 
-use std::sync::LazyLock;
-
 use crossbeam_epoch::{Collector, LocalHandle};
 
-use crate::sync::{Arc, AtomicU64, Ordering};
+use crate::sync::{Arc, AtomicU64, Ordering, process_wide, thread_local, yield_point};
 
 pub(crate) use crossbeam_epoch::Guard as Pin;
 
-static COLLECTOR: LazyLock<Collector> = LazyLock::new(Collector::new);
+process_wide! {
+    static COLLECTOR: Collector = Collector::new();
+}
 
 thread_local! {
     static PARTICIPANT: LocalHandle = COLLECTOR.register();
@@ -23,7 +23,10 @@ thread_local! {
 /// Pins the calling thread; while its thread-locals are being destroyed, through a handle of its own.
 #[inline]
 pub(crate) fn pin() -> Pin {
-    PARTICIPANT.try_with(LocalHandle::pin).unwrap_or_else(|_| COLLECTOR.register().pin())
+    yield_point();
+    let pin = PARTICIPANT.try_with(LocalHandle::pin).unwrap_or_else(|_| COLLECTOR.register().pin());
+    yield_point();
+    pin
 }
 
 /// What grace periods have been asked for by one index, and which have passed.

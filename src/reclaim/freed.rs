@@ -1,15 +1,15 @@
 //! What reclamation has done so far, in numbers that anyone may read.
 
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{Number, Ordering};
 
 /// What was freed so far, for the limit and the statistics.
 #[derive(Default)]
 pub(crate) struct Freed {
-    bytes: AtomicU64,
-    objects: AtomicU64,
-    oldest_parked: AtomicU64,
-    parked_count: AtomicU64,
-    hanging_count: AtomicU64,
+    bytes: Number,
+    objects: Number,
+    oldest_parked: Number,
+    parked_count: Number,
+    hanging_count: Number,
 }
 
 impl Freed {

@@ -80,7 +80,7 @@ impl Haul {
             }
         }
         self.pages.into_iter().for_each(|page| tally.give(page.cast(), outlet));
-        self.records.into_iter().for_each(|record| tally.give(record.cast(), outlet));
+        self.records.into_iter().for_each(|record| tally.give_record(record, outlet));
         outlet.freed.note_freed(tally.objects, tally.bytes);
     }
 }
@@ -98,12 +98,27 @@ impl Tally {
         // SAFETY: [C4] nobody can reach what is in a haul, and it is in no other list.
         unsafe {
             match object {
-                Object::Leaf(leaf) => outlet.workbench.give(Class::Leaf, leaf.cast(), outlet.depot),
-                Object::Inner(inner) => outlet.workbench.give(Class::Large, inner.cast(), outlet.depot),
-                Object::Table(table) => outlet.workbench.give(Class::Large, table.cast(), outlet.depot),
+                Object::Leaf(leaf) => {
+                    leaf.as_ref().header.witness.end();
+                    outlet.workbench.give(Class::Leaf, leaf.cast(), outlet.depot);
+                }
+                Object::Inner(inner) => {
+                    inner.as_ref().header.witness.end();
+                    outlet.workbench.give(Class::Large, inner.cast(), outlet.depot);
+                }
+                Object::Table(table) => {
+                    table.as_ref().header.witness.end();
+                    outlet.workbench.give(Class::Large, table.cast(), outlet.depot);
+                }
                 Object::Record(record) => give_up_record(record, outlet.released),
             }
         }
+    }
+
+    fn give_record(&mut self, version: NonNull<Version>, outlet: &mut Outlet<'_>) {
+        // SAFETY: [C4] as in `free`.
+        unsafe { version.as_ref() }.witness.end();
+        self.give(version.cast(), outlet);
     }
 
     /// Gives back a page or a version record.

@@ -92,7 +92,10 @@ unsafe impl Send for Chain {}
 
 fn links<'a>(version: *mut Version) -> &'a mut Links {
     // SAFETY: [V4] [C1] [C2] only called with allocated versions by the one reclaimer, for one access at a time.
-    unsafe { &mut *(*version).links.get() }
+    unsafe {
+        (*version).witness.read();
+        &mut *(*version).links.get()
+    }
 }
 
 impl Chain {

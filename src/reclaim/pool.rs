@@ -22,7 +22,7 @@
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::{self, NonNull};
 
-use crate::sync::{AtomicPtr, AtomicU64, Ordering, Padded};
+use crate::sync::{AtomicPtr, Number, Ordering, Padded, Witness};
 use crate::tree::{Inner, Leaf};
 use crate::tuning::{FIRST_SLAB, LARGEST_SLAB, MAGAZINE, SHELVES};
 
@@ -51,8 +51,8 @@ impl Class {
     }
 }
 
-/// A version record must fit whatever the capacity of nodes is.
-const LARGE_AT_LEAST: usize = 576;
+/// A version record must fit whatever the capacity of nodes is; atomics of a checker are larger.
+const LARGE_AT_LEAST: usize = if cfg!(any(loom, shuttle)) { 1024 } else { 576 };
 
 /// A slot while it is free.
 struct FreeSlot {
@@ -62,6 +62,7 @@ struct FreeSlot {
     count: usize,
     /// The next magazine on the same shelf.
     below: *mut FreeSlot,
+    witness: Witness,
 }
 
 /// A list of free slots with one owner.
@@ -77,7 +78,15 @@ impl Magazine {
     fn push(&mut self, slot: NonNull<u8>) {
         let slot = slot.cast::<FreeSlot>().as_ptr();
         // SAFETY: [P1] the slot is ours alone; it is larger and better aligned than a `FreeSlot`.
-        unsafe { slot.write(FreeSlot { next: self.head, tail: ptr::null_mut(), count: 0, below: ptr::null_mut() }) };
+        unsafe {
+            slot.write(FreeSlot {
+                next: self.head,
+                tail: ptr::null_mut(),
+                count: 0,
+                below: ptr::null_mut(),
+                witness: Witness::new(),
+            });
+        }
         if self.head.is_null() {
             self.tail = slot;
         }
@@ -88,7 +97,10 @@ impl Magazine {
     fn pop(&mut self) -> Option<NonNull<u8>> {
         let slot = NonNull::new(self.head)?;
         // SAFETY: [P1] [P3] the slot is in our list, so its link is initialised and ours.
-        self.head = unsafe { slot.as_ref().next };
+        self.head = unsafe {
+            slot.as_ref().witness.end();
+            slot.as_ref().next
+        };
         self.count -= 1;
         Some(slot.cast())
     }
@@ -113,7 +125,7 @@ struct Shelves([AtomicPtr<FreeSlot>; SHELVES]);
 
 impl Shelves {
     fn new() -> Self {
-        Shelves([const { AtomicPtr::new(ptr::null_mut()) }; SHELVES])
+        Shelves(std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())))
     }
 
     /// One magazine, if there is any.
@@ -122,6 +134,7 @@ impl Shelves {
         // SAFETY: [P1] the stack is ours; `put` wrote these fields of each magazine's first slot.
         let (magazine, below) = unsafe {
             let first = top.as_ref();
+            first.witness.read();
             (Magazine { head: top.as_ptr(), tail: first.tail, count: first.count }, first.below)
         };
         self.put_stack(below);
@@ -173,6 +186,7 @@ fn stack_onto(top: *mut FreeSlot, other: NonNull<FreeSlot>) {
     // SAFETY: [P3] both stacks are the caller's.
     unsafe {
         while !(*last).below.is_null() {
+            (*last).witness.read();
             last = (*last).below;
         }
         (*last).below = other.as_ptr();
@@ -184,6 +198,7 @@ struct Slab {
     next: *mut Slab,
     bytes: usize,
     class: Class,
+    witness: Witness,
 }
 
 /// What all workbenches of an index share: the slabs and the shelves.
@@ -191,7 +206,7 @@ pub(crate) struct Depot {
     leaf: Padded<Shelves>,
     large: Padded<Shelves>,
     slabs: AtomicPtr<Slab>,
-    bytes: AtomicU64,
+    bytes: Number,
 }
 
 // SAFETY: [P1] [P3] all that is reached through the pointers is handed over by the atomics.
@@ -209,7 +224,7 @@ impl Depot {
             leaf: Padded(Shelves::new()),
             large: Padded(Shelves::new()),
             slabs: AtomicPtr::new(ptr::null_mut()),
-            bytes: AtomicU64::new(0),
+            bytes: Number::new(0),
         }
     }
 
@@ -236,7 +251,7 @@ impl Depot {
         }
         let slab = memory.cast::<Slab>();
         // SAFETY: fresh memory of at least SLAB_HEAD bytes, aligned to 64.
-        unsafe { slab.write(Slab { next: ptr::null_mut(), bytes, class }) };
+        unsafe { slab.write(Slab { next: ptr::null_mut(), bytes, class, witness: Witness::new() }) };
         self.register(slab, slab);
         // [O9] Relaxed: a statistic.
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
@@ -267,7 +282,10 @@ impl Depot {
         while !slab.is_null() {
             slabs.push(slab);
             // SAFETY: [P2] slabs on the list are allocated; the swap made the list ours.
-            slab = unsafe { (*slab).next };
+            slab = unsafe {
+                (*slab).witness.read();
+                (*slab).next
+            };
         }
         slabs
     }
@@ -507,13 +525,15 @@ mod poison {
     use super::{Class, FreeSlot};
     use std::ptr::NonNull;
 
+    /// Under loom the witness of a slot outlives its use.
+    const IS_ON: bool = cfg!(all(debug_assertions, not(loom)));
     const PATTERN: u8 = 0xA5;
     /// A slot that was never in use carries no pattern; one that was carries this mark behind its links.
     const MARK: u64 = 0xA5A5_A5A5_A5A5_A5A5;
 
     #[inline]
     pub(super) fn fill(slot: NonNull<u8>, class: Class) {
-        if cfg!(debug_assertions) {
+        if IS_ON {
             // SAFETY: [P1] the slot is the giver's alone, and `slot_bytes` long.
             unsafe { slot.as_ptr().write_bytes(PATTERN, class.slot_bytes()) };
         }
@@ -521,7 +541,7 @@ mod poison {
 
     #[inline]
     pub(super) fn check(slot: NonNull<u8>, class: Class) {
-        if cfg!(debug_assertions) {
+        if IS_ON {
             let words = class.slot_bytes() / size_of::<u64>();
             let links = size_of::<FreeSlot>() / size_of::<u64>();
             // SAFETY: [P1] the slot is the taker's alone; any bit pattern is a u64, and the words read were

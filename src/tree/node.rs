@@ -37,6 +37,7 @@
 use super::edit::NodeStore;
 use super::simd;
 use super::slots::Slots;
+use crate::sync::Witness;
 use arrayvec::ArrayVec;
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -45,7 +46,7 @@ use std::ops::Deref;
 use std::ptr::{self, NonNull};
 
 /// The number of slots of a node.
-pub(crate) const CAPACITY: usize = if cfg!(tiny_nodes) { 4 } else { 16 };
+pub(crate) const CAPACITY: usize = if cfg!(any(tiny_nodes, loom)) { 4 } else { 16 };
 
 /// The number of slots that any node but the root uses at least.
 pub(crate) const LEAST_LEN: usize = CAPACITY / 2;
@@ -118,11 +119,12 @@ pub(crate) struct NodeHeader {
     pub(crate) len: u8,
     /// The height of the node: 0 for a leaf.
     pub(crate) height: u8,
+    pub(crate) witness: Witness,
 }
 
 impl NodeHeader {
-    pub(crate) const fn new(birth: u64, len: u8, height: u8) -> NodeHeader {
-        NodeHeader { birth, link: Cell::new(ptr::null_mut()), len, height }
+    pub(crate) fn new(birth: u64, len: u8, height: u8) -> NodeHeader {
+        NodeHeader { birth, link: Cell::new(ptr::null_mut()), len, height, witness: Witness::new() }
     }
 }
 
@@ -149,7 +151,7 @@ pub(crate) struct Inner {
 }
 
 impl Leaf {
-    pub(super) const fn empty(birth: u64) -> Leaf {
+    pub(super) fn empty(birth: u64) -> Leaf {
         Leaf {
             last: [UNUSED_LAST; CAPACITY],
             start: [UNUSED_START; CAPACITY],
@@ -179,7 +181,7 @@ impl Leaf {
 }
 
 impl Inner {
-    pub(super) const fn empty(birth: u64, height: u8) -> Inner {
+    pub(super) fn empty(birth: u64, height: u8) -> Inner {
         Inner {
             last: [UNUSED_LAST; CAPACITY],
             child: [None; CAPACITY],
@@ -227,10 +229,13 @@ impl<'v> NodeRef<'v> {
         super::tests::visits::count(self.height);
         if self.height == 0 {
             // SAFETY: [T1] [T3] A node of height 0 is a leaf, and stays allocated and unchanged for 'v.
-            Kind::Leaf(unsafe { self.node.cast().as_ref() })
+            let leaf: &Leaf = unsafe { self.node.cast().as_ref() };
+            leaf.header.witness.read();
+            Kind::Leaf(leaf)
         } else {
             // SAFETY: [T1] [T3] A node of another height is inner, and stays allocated and unchanged for 'v.
-            let inner = unsafe { self.node.cast().as_ref() };
+            let inner: &Inner = unsafe { self.node.cast().as_ref() };
+            inner.header.witness.read();
             Kind::Inner(InnerRef { inner, height: self.height })
         }
     }
@@ -477,7 +482,9 @@ impl<'s, S: NodeStore> Workshop<'s, S> {
     #[inline(always)]
     pub(super) fn read<N: Node>(&self, node: Handle<N>) -> &N {
         // SAFETY: [T1] [T4] [T5] The node is valid, and only a workshop that is borrowed mutably changes it.
-        unsafe { node.0.as_ref() }
+        let node = unsafe { node.0.as_ref() };
+        node.header().witness.read();
+        node
     }
 
     #[inline(always)]
