@@ -30,6 +30,10 @@ pub(super) struct Actor {
     refused: bool,
     /// Of a filler: the generation it began with.
     ticket: u8,
+    /// Of a filler: the bounds that it saw or recalled, until it scans.
+    seen: Pages,
+    /// Of a filler: it has recalled them.
+    recalled: bool,
     /// Of a filler: the slots it has to wait for, as bits.
     awaited: u8,
     /// Of a filler: the versions it read.
@@ -124,6 +128,7 @@ impl Actor {
             (Role::Section(_), LeaveDead | WakeFromDead) => !self.found.is_empty() && self.refused,
             (Role::Section(_), Raise | Leave | WakeRemover) => !self.found.is_empty() && !self.refused,
             (Role::Section(_), step) if step.is_in_callback() => !self.found.is_empty() && !self.refused,
+            (Role::Filler(_), CheckCoverage(_) | Note) if self.recalled => false,
             (Role::Filler(_), AwaitSections) => self.awaited != 0,
             (Role::Filler(_), CompareDead | Fill(_)) => !self.refused,
             _ => true,
@@ -154,8 +159,12 @@ impl Actor {
     fn filler_step(&mut self, step: Step, world: &mut World) -> Goes {
         match step {
             Step::ReadGeneration => self.ticket = world.notifier.generation,
+            Step::Recall(range) => self.recalled = world.known.0 == self.ticket && world.known.1.covers(range),
+            Step::RecallAny(range) => self.recalled = world.known.1.covers(range),
             Step::CheckCoverage(range) if !world.tree.covers(range) => return Goes::Home,
-            Step::Scan(slot, range) if world.table[slot].overlaps(range) => self.awaited |= 1 << slot,
+            Step::CheckCoverage(_) => self.seen = world.tree,
+            Step::Note => world.known = (self.ticket, self.seen),
+            Step::Scan(slot, range) => self.scan(slot, range, world),
             Step::AwaitSections => return self.await_sections(world),
             Step::ReadSource(page) => self.copies[page] = world.source[page],
             Step::CompareGeneration => {
@@ -168,6 +177,12 @@ impl Actor {
             other => return shared_step(other, world),
         }
         Goes::On
+    }
+
+    /// What was seen of the bounds does not matter any more.
+    fn scan(&mut self, slot: usize, range: Pages, world: &World) {
+        (self.seen, self.recalled) = (Pages::NONE, false);
+        self.awaited |= u8::from(world.table[slot].overlaps(range)) << slot;
     }
 
     fn await_sections(&mut self, world: &World) -> Goes {

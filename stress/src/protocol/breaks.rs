@@ -93,6 +93,7 @@ const INSERTED: Cast = Cast { tree: Pages::NONE, owners: &[&[Insert(Pages::FIRST
 const GROWN: Cast = Cast { owners: &[&[Grow(Pages::BOTH)]], ..STILL };
 const GROWN_INTO: Cast = Cast { owners: &[&[Grow(Pages::BOTH)]], ..ELSEWHERE };
 const SHRUNK: Cast = Cast { tree: Pages::BOTH, owners: &[&[Shrink(Pages::FIRST)]], ..ELSEWHERE };
+const SHRUNK_TWICE_FILLED: Cast = Cast { fillers: &[Pages::SECOND, Pages::SECOND], ..SHRUNK };
 const REMOVED: Cast = Cast { owners: &[&[Remove]], ..STILL };
 const REMOVED_EMPTY: Cast = Cast { fillers: &[], ..REMOVED };
 const REMOVED_INSIDE: Cast = Cast { fillers: &[], owners: &[&[AwaitRemoval]], ..STILL };
@@ -123,6 +124,10 @@ const R2: &[Break] = &[
 const R3: &[Break] = &[
     stale("coverage is not checked", fillers(ELSEWHERE, &[Drop(CHECK_COVERAGE)])),
     stale("coverage is checked after the scan", fillers(GROWN_INTO, &[After(CHECK_COVERAGE, SCAN)])),
+    stale(
+        "coverage is recalled from another generation",
+        fillers(SHRUNK_TWICE_FILLED, &[Add(RecallAny(Pages::SECOND), CHECK_COVERAGE), Add(Note, SCAN)]),
+    ),
 ];
 
 const R4: &[Break] =
@@ -190,10 +195,34 @@ pub(super) const BY_RULE: &[(&str, &[Break])] = &[
     ("fill: begin, read the source, lock, retry or fill, unlock", FILL),
 ];
 
+/// Fillers use what their handle knows, for as long as the generation in which that was noted lasts.
+const RECALL_FIRST: &[Edit] = &[Add(Recall(Pages::FIRST), CHECK_COVERAGE), Add(Note, SCAN)];
+const RECALL_SECOND: &[Edit] = &[Add(Recall(Pages::SECOND), CHECK_COVERAGE), Add(Note, SCAN)];
+const RECALLED_GROWN: Cast = Cast { fillers: &[Pages::SECOND, Pages::SECOND], ..GROWN_INTO };
+const RECALLED_THERE_AND_BACK: Cast = Cast {
+    owners: &[&[Grow(Pages::BOTH), Shrink(Pages::FIRST)]],
+    fillers: &[Pages::SECOND, Pages::SECOND],
+    sections: TWO_SECTIONS,
+    ..ELSEWHERE
+};
+const RECALLED_LIFE: Cast = Cast {
+    tree: Pages::NONE,
+    owners: &[&[Insert(Pages::FIRST), Remove]],
+    fillers: &[Pages::FIRST, Pages::FIRST],
+    ..STILL
+};
+
 const TWO_SECTIONS: &[Pages] = &[Pages::BOTH, Pages::FIRST];
 
 /// Deviations that break nothing.
 pub(super) const FREE: &[(&str, Deviation)] = &[
+    ("coverage may be recalled from the same generation: shrink", fillers(SHRUNK_TWICE_FILLED, RECALL_SECOND)),
+    ("coverage may be recalled from the same generation: grow", fillers(RECALLED_GROWN, RECALL_SECOND)),
+    (
+        "coverage may be recalled from the same generation: there and back",
+        fillers(RECALLED_THERE_AND_BACK, RECALL_SECOND),
+    ),
+    ("coverage may be recalled from the same generation: insert, remove", fillers(RECALLED_LIFE, RECALL_FIRST)),
     (
         "remove may set dead before it publishes, once the mirror is torn down",
         owners(Cast { sections: TWO_SECTIONS, ..REMOVED }, &[Before(Kill, PUBLISH_TREE)]),

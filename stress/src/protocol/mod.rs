@@ -40,6 +40,7 @@
 //! # What it says beyond the rules' own words
 //! - `read_begin` is generation, *then* coverage, *then* scan. Each exchange of two neighbours is a counterexample: the
 //!   first meets a shrink, the second a grow or an insert.
+//! - Coverage may be recalled instead of looked up, if it was noted in the generation that `read_begin` has just read.
 //! - A walker that finds the notifier dead has to wake the remover like any other: it may have been counted when the
 //!   remover looked.
 //! - Lower `running`, then wake; free the slot, then wake. The other way round loses the wake-up.

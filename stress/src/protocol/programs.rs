@@ -48,6 +48,12 @@ pub(super) enum Step {
     ReadGeneration,
     /// Looks in the tree whether the notifier is there and covers the range.
     CheckCoverage(Pages),
+    /// Uses the bounds that are known, if they were noted in the generation that was read, instead of looking.
+    Recall(Pages),
+    /// The same, in whichever generation they were noted.
+    RecallAny(Pages),
+    /// Notes the bounds that were looked at, with the generation that was read.
+    Note,
     /// Looks at one slot of the table.
     Scan(usize, Pages),
     /// Waits for those sections that the scan saw.

@@ -117,6 +117,8 @@ pub(super) struct World {
     pub(super) table: [Pages; SLOT_COUNT],
     /// The notifier.
     pub(super) notifier: Notifier,
+    /// What its handle knows: in which generation it was seen to have which bounds. No bounds at first.
+    pub(super) known: (u8, Pages),
 }
 
 impl World {
@@ -129,6 +131,7 @@ impl World {
             tree,
             table: [Pages::NONE; SLOT_COUNT],
             notifier: Notifier { generation: 0, running_count: 0, dead: false },
+            known: (0, Pages::NONE),
         }
     }
 
