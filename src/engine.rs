@@ -45,6 +45,7 @@ pub(crate) struct Engine {
     workbenches: Box<[Padded<Mutex<Workbench>>]>,
     unowned: VersionStack,
     chain: Mutex<Chain>,
+    shrinking: Mutex<()>,
     releasing: Mutex<RecordList>,
     owner_count: Number32,
     lost_race_count: Number,
@@ -98,6 +99,7 @@ impl Engine {
                 workbenches: workbenches.into_boxed_slice(),
                 unowned: VersionStack::default(),
                 chain: Mutex::new(Chain::new(first.as_ptr())),
+                shrinking: Mutex::new(()),
                 releasing: Mutex::new(RecordList::EMPTY),
                 owner_count: Number32::new(0),
                 lost_race_count: Number::new(0),
@@ -285,7 +287,8 @@ impl Engine {
 
     /// Gives unused slabs back, as far as their slots are not at a workbench in use.
     fn shrink(&self) {
-        let Some(_one_at_a_time) = try_lock(&self.chain) else {
+        // Not the chain's lock: reclaiming goes on meanwhile, or what is retired would grow with the pool.
+        let Some(_one_at_a_time) = try_lock(&self.shrinking) else {
             return;
         };
         let mut guards: Vec<_> = self.workbenches.iter().filter_map(|place| try_lock(&place.0)).collect();

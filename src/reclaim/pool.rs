@@ -294,10 +294,11 @@ impl Depot {
     ///
     /// One caller at a time; writers go on meanwhile, and what they hold counts as in use.
     pub(crate) fn shrink(&self, racks: &mut [&mut Workbench]) {
+        // The slots before the slabs: a writer may register a new slab meanwhile, and each slot's slab must be known.
+        let free = [Class::Leaf, Class::Large].map(|class| (class, self.gather(class, racks)));
         let mut slabs = self.all_slabs();
         slabs.sort_unstable();
-        for class in [Class::Leaf, Class::Large] {
-            let mut free = self.gather(class, racks);
+        for (class, mut free) in free {
             let mut free_count = vec![0_usize; slabs.len()];
             let mut kept = Magazine::EMPTY;
             let slots: Vec<NonNull<u8>> = std::iter::from_fn(|| free.pop()).collect();

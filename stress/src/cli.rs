@@ -8,6 +8,10 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod torture;
+
+pub use torture::{MixName, TortureOptions, TortureSabotage};
+
 /// Most threads that a job may be asked for.
 const MOST_THREADS: usize = 1024;
 /// Most intervals that `mix` may be asked for.
@@ -31,6 +35,8 @@ pub enum Job {
     Jemalloc(JemallocOptions),
     /// Contenders race on synthetic sets of intervals, interleaved by rounds.
     Mix(MixOptions),
+    /// Every operation of the index, from many more threads than there are cores, in four mixes; all of it is checked.
+    Torture(TortureOptions),
 }
 
 /// Options of `stress jemalloc`.
@@ -321,6 +327,11 @@ mod tests {
             "stress mix --break nothing",
             "stress jemalloc --retain maybe",
             "stress jemalloc --break nothing",
+            "stress torture --mix nobody",
+            "stress torture --break nothing",
+            "stress torture --threads-per-core 0",
+            "stress torture --minutes 0",
+            "stress torture --minutes 1 --seconds 1",
         ] {
             assert_eq!(parse(line).unwrap_err(), 2, "{line}");
         }
@@ -346,6 +357,12 @@ mod tests {
         }
         for sabotage in JemallocSabotage::value_variants() {
             assert_eq!(sabotage.to_possible_value().unwrap().get_name(), sabotage.name());
+        }
+        for sabotage in TortureSabotage::value_variants() {
+            assert_eq!(sabotage.to_possible_value().unwrap().get_name(), sabotage.name());
+        }
+        for mix in MixName::value_variants() {
+            assert_eq!(mix.to_possible_value().unwrap().get_name(), mix.name());
         }
         for shape in Shape::value_variants() {
             assert_eq!(shape.to_possible_value().unwrap().get_name(), shape.name());

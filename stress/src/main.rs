@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use stress::cli::{CommandLine, Impossible, Job};
 use stress::report::{self, Outcome};
-use stress::{jemalloc, mix};
+use stress::{jemalloc, mix, torture};
 
 /// Exit status of a request that cannot be run, as of a command line that cannot be parsed.
 const IMPOSSIBLE: u8 = 2;
@@ -30,6 +30,7 @@ fn run(job: Option<Job>) -> Result<Outcome, Impossible> {
     match job.unwrap_or_else(main_job) {
         Job::Jemalloc(options) => with_json(options.json.as_deref(), || jemalloc::run(&options)),
         Job::Mix(options) => with_json(options.json.as_deref(), || mix::run(&options)),
+        Job::Torture(options) => with_json(options.json.as_deref(), || torture::run(&options)),
     }
 }
 

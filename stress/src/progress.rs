@@ -34,6 +34,14 @@ impl Progress {
         }
     }
 
+    /// Prints a line on standard output, above the bar.
+    pub fn print(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| println!("{line}")),
+            None => println!("{line}"),
+        }
+    }
+
     /// Takes the bar away; what follows is the table.
     pub fn finish(&self) {
         if let Some(bar) = &self.bar {

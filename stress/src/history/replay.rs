@@ -80,15 +80,32 @@ impl Replay {
         &self.model
     }
 
+    /// The version that has been replayed last.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
     /// Judges the logs of all threads of one round, which must hold *every* change that was made in it.
     pub fn judge(&mut self, logs: &[&Log], clock: &StampClock) -> Verdict {
+        self.judge_with(logs, clock, |_, _| ())
+    }
+
+    /// The same, and shows the model at every version, from the one before the round on.
+    pub fn judge_with(
+        &mut self,
+        logs: &[&Log],
+        clock: &StampClock,
+        mut at_version: impl FnMut(u64, &FastModel),
+    ) -> Verdict {
         let changes = sorted_changes(logs);
         let queries = sorted_queries(logs);
         let mut verdict = Verdict::default();
         let mut next_query = queries.iter().peekable();
+        at_version(self.version, &self.model);
         self.answer_due(&mut next_query, &mut verdict);
         for group in changes.chunk_by(is_same_operation) {
             self.replay_change(group, &mut verdict);
+            at_version(self.version, &self.model);
             self.answer_due(&mut next_query, &mut verdict);
         }
         let from_nowhere = next_query.count() as u64;

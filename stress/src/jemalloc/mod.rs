@@ -21,6 +21,7 @@
 use std::time::Duration;
 
 use crate::cli::{Impossible, JemallocOptions, Retain};
+use crate::part_process;
 use crate::report::Outcome;
 
 mod cell;
@@ -74,7 +75,7 @@ pub fn run(options: &JemallocOptions) -> Result<Outcome, Impossible> {
         )));
     }
     if process::is_part() {
-        process::tell_parent(&cell::run(options));
+        part_process::tell_parent(&cell::run(options));
         return Ok(Outcome::default());
     }
     let settings: &[bool] = match options.retain {
