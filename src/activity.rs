@@ -12,6 +12,7 @@
 //! The numbers are wide enough: a million callbacks of one notifier at once, and a ticket that is kept through 2^43
 //! generations exactly (at a million a second, 101 days) would pass for fresh.
 
+use crate::busted::{self, Sabotage};
 use crate::sync::{AtomicU64, Ordering, yield_point};
 
 const DEAD: u64 = 1;
@@ -51,7 +52,9 @@ impl Activity {
     pub(crate) fn mark_removed(&self) {
         // [O10] Release, partner of the Acquire in `is_live`. [O20] Acquire, partner of the Release in `enter`: of a
         // callback that is already running, also the section that calls it is seen, by a barrier that follows.
-        self.0.fetch_or(DEAD, Ordering::AcqRel);
+        if !busted::is(Sabotage::NoMark) {
+            self.0.fetch_or(DEAD, Ordering::AcqRel);
+        }
     }
 
     /// Begins a callback, in a new generation; false if the notifier is dead. `leave` must follow either way.

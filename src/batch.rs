@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 
 use crate::NotifierIndex;
+use crate::busted::{self, Sabotage};
 use crate::draft::Draft;
 use crate::engine::{Engine, Limit, Step};
 use crate::error::{BatchError, BatchErrorKind, InsertError, Refusal, RemoveError};
@@ -326,7 +327,7 @@ fn apply_all(draft: &mut Draft<'_>, changes: &[Change<'_>], locator: &mut Locato
 
 /// Inserts a record into a draft of an open index.
 pub(crate) fn insert(draft: &mut Draft<'_>, interval: Interval, record: NonNull<Header>) -> Result<(), Refusal> {
-    if draft.is_closed() {
+    if draft.is_closed() && !busted::is(Sabotage::ClosedInsert) {
         return Err(Refusal::Closed);
     }
     // SAFETY: [N3] not published yet, so private to its owner, who waits for this change.

@@ -22,11 +22,31 @@ pub(crate) enum Sabotage {
     LostWake,
     /// `read_retry` always says that nothing happened. Must fail: `stress jemalloc --break skip-retry`.
     SkipRetry,
+    /// The mirror moves without publishing the version. Must fail: `loom`, `publication_is_visible`.
+    RelaxedPublish,
+    /// Whoever takes a version from the owner leaves the mirror behind it. Must fail: `loom`, `three_ways_agree`.
+    NoHelp,
+    /// A writer that has lost the race believes that it has won. Must fail: `loom`, `two_writers_lose_nothing`.
+    LostUpdate,
+    /// `remove` does not wait for callbacks. Must fail: `loom`, `removal_waits_for_its_callback`.
+    NoWait,
+    /// A removed notifier is not marked as dead. Must fail: `loom`, `deferred_removal_silences`.
+    NoMark,
+    /// A closed index takes new notifiers. Must fail: `loom`, `close_tells_all`.
+    ClosedInsert,
+    /// A `Held` does not count. Must fail: `loom`, `handles_outlive_the_index`.
+    UncountedHold,
+    /// `barrier` does not wait for callbacks. Must fail: `loom`, `barrier_waits_for_callbacks`.
+    NoBarrier,
+    /// Bounds are noted in no particular order. Must fail: `loom`, `known_bounds_are_whole`.
+    TornBounds,
+    /// An overflowing section is not counted. Must fail: `loom`, `ticket_against_an_overflow`.
+    UncountedSection,
 }
 
 /// All of them, by name.
 #[cfg(busted)]
-const NAMES: [(&str, Sabotage); 8] = [
+const NAMES: [(&str, Sabotage); 18] = [
     ("early_free", Sabotage::EarlyFree),
     ("mirror_behind", Sabotage::MirrorBehind),
     ("section_after_load", Sabotage::SectionAfterLoad),
@@ -35,6 +55,16 @@ const NAMES: [(&str, Sabotage); 8] = [
     ("no_raise", Sabotage::NoRaise),
     ("lost_wake", Sabotage::LostWake),
     ("skip_retry", Sabotage::SkipRetry),
+    ("relaxed_publish", Sabotage::RelaxedPublish),
+    ("no_help", Sabotage::NoHelp),
+    ("lost_update", Sabotage::LostUpdate),
+    ("no_wait", Sabotage::NoWait),
+    ("no_mark", Sabotage::NoMark),
+    ("closed_insert", Sabotage::ClosedInsert),
+    ("uncounted_hold", Sabotage::UncountedHold),
+    ("no_barrier", Sabotage::NoBarrier),
+    ("torn_bounds", Sabotage::TornBounds),
+    ("uncounted_section", Sabotage::UncountedSection),
 ];
 
 /// Whether this sabotage was switched on.

@@ -47,8 +47,9 @@ impl Gauge {
     }
 
     pub(crate) fn count(&self) -> u64 {
-        // [O18] Relaxed: ordered by the caller's fence.
-        self.counts.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+        // [O18] Ordered by the caller's fence. Acquire, partner of the Release in `leave`: what was done inside by those
+        // that have left.
+        self.counts.iter().map(|count| count.load(Ordering::Acquire)).sum()
     }
 
     /// Waits until all that are counted now have left. False if the time ran out.

@@ -9,6 +9,7 @@
 //! A sequence lock: its number is the stamp, and whoever finds another writer inside leaves it to him.
 
 use crate::activity::Stamp;
+use crate::busted::{self, Sabotage};
 use crate::interval::Interval;
 use crate::sync::{AtomicU64, Ordering, fence};
 
@@ -51,7 +52,8 @@ impl Known {
         self.start.store(bounds.start(), Ordering::Relaxed);
         self.last.store(bounds.last(), Ordering::Relaxed);
         // [O23] Release, partner of the Acquire in `covers`.
-        self.stamp.store(stamp.to_bits(), Ordering::Release);
+        let after = if busted::is(Sabotage::TornBounds) { Ordering::Relaxed } else { Ordering::Release };
+        self.stamp.store(stamp.to_bits(), after);
     }
 
     /// Neither a stamp nor that of nothing.

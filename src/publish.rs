@@ -121,7 +121,7 @@ impl VersionCell {
         yield_point();
         let version = self.owner.0.load_full();
         yield_point();
-        self.help(&version);
+        self.help_on_the_way(&version);
         version
     }
 
@@ -130,7 +130,7 @@ impl VersionCell {
         yield_point();
         let version = self.owner.0.load();
         yield_point();
-        self.help(&version);
+        self.help_on_the_way(&version);
         version
     }
 
@@ -167,27 +167,31 @@ impl VersionCell {
         yield_point();
         let before = self.owner.0.compare_and_swap(base, next.clone());
         yield_point();
-        let won = RefCnt::as_ptr(&*before) == RefCnt::as_ptr(&**base);
+        let won = RefCnt::as_ptr(&*before) == RefCnt::as_ptr(&**base) || busted::is(Sabotage::LostUpdate);
         if won && !busted::is(Sabotage::MirrorBehind) {
             self.help(next);
         }
         won
     }
 
+    #[inline]
+    fn help_on_the_way(&self, version: &VersionHandle) {
+        if !busted::is(Sabotage::NoHelp) {
+            self.help(version);
+        }
+    }
+
     /// Moves the mirror from the version's base to the version, if it has not got there ([M2]).
     #[inline]
     fn help(&self, version: &VersionHandle) {
         let version_ptr = version.0.as_ptr();
-        // [O3] Acquire: whoever finds the mirror moved has all that its mover published.
-        if self.mirror.0.load(Ordering::Acquire) != version_ptr {
-            // [O3] AcqRel, partners [O1] and [O2]: publishes the version's contents. A failure means that
-            // the mirror is past the base already, and is an Acquire for the same reason as above.
-            let _ = self.mirror.0.compare_exchange(
-                version.base().cast_mut(),
-                version_ptr,
-                Ordering::AcqRel,
-                Ordering::Acquire,
-            );
+        // [O3] Relaxed: what is behind the version was acquired with it from the owner.
+        if self.mirror.0.load(Ordering::Relaxed) != version_ptr {
+            // [O3] Release, partners [O1] and [O2]: publishes the version's contents, also those that this helper has
+            // from others. A failure means that the mirror is past the base already, and Relaxed is enough as above.
+            let success = if busted::is(Sabotage::RelaxedPublish) { Ordering::Relaxed } else { Ordering::Release };
+            let base = version.base().cast_mut();
+            let _ = self.mirror.0.compare_exchange(base, version_ptr, success, Ordering::Relaxed);
         }
     }
 }

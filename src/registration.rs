@@ -12,6 +12,7 @@ use std::ops::Deref;
 use std::ptr::NonNull;
 use std::time::Duration;
 
+use crate::busted::{self, Sabotage};
 use crate::collision::{Parts, Seen, current_bounds, deadline_after, fillers};
 use crate::draft::Draft;
 use crate::engine::{Engine, Limit, Step};
@@ -444,7 +445,9 @@ unsafe impl<N: Send + Sync + 'static> Sync for Held<N> {}
 
 impl<N: Send + Sync + 'static> Held<N> {
     pub(crate) fn new(record: &Record<N>, interval: Interval, engine: Arc<Engine>) -> Self {
-        record.header().acquire();
+        if !busted::is(Sabotage::UncountedHold) {
+            record.header().acquire();
+        }
         Held { record: NonNull::from(record), interval, known: Known::nothing(), engine }
     }
 

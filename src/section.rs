@@ -105,8 +105,9 @@ impl SectionSlot {
             return None;
         }
         let (start, last) = (self.start.load(Ordering::Acquire), self.last.load(Ordering::Acquire));
-        // [O17] The Acquire loads before keep this one after them: unchanged means that they belong together.
-        let again = self.state.load(Ordering::Relaxed);
+        // [O17] The Acquire loads before keep this one after them: unchanged means that they belong together. Acquire,
+        // partner of the Release in `end`: if the section is over by now, what was changed inside.
+        let again = self.state.load(Ordering::Acquire);
         let overlaps = start <= interval.last() && interval.start() <= last;
         (is_same_section(state, again) && overlaps).then_some(state)
     }
@@ -285,7 +286,7 @@ impl SectionTable {
             let state = self.slots[at].0.overlapping(interval)?;
             Some(Obstacle::Slot(at, state))
         });
-        let overflows = self.overflow.0.active.count() > 0;
+        let overflows = self.overflow.0.active.count() > 0 && !busted::is(Sabotage::UncountedSection);
         slots.chain(overflows.then_some(Obstacle::Overflow))
     }
 

@@ -31,10 +31,10 @@ pub(crate) const MAGAZINE: usize = choose(128, 8, 8);
 pub(crate) const SHELVES: usize = choose(64, 64, 1);
 
 /// Workbenches of one index: so many writers can be in the middle of a change without a spare one.
-pub(crate) const WORKBENCHES: usize = choose(64, 64, 2);
+pub(crate) const WORKBENCHES: usize = choose(64, 64, 1);
 
 /// Bytes of the first slab of a class; each further one doubles, up to [`LARGEST_SLAB`].
-pub(crate) const FIRST_SLAB: usize = 8 << 10;
+pub(crate) const FIRST_SLAB: usize = choose(8 << 10, 8 << 10, 4 << 10);
 
 /// Bytes of the largest slab.
 pub(crate) const LARGEST_SLAB: usize = 2 << 20;

@@ -27,6 +27,12 @@ impl Event {
     }
 }
 
+impl Default for Event {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// Woken by the next notification.
 pub(crate) struct Listener<'e> {
     event: &'e Event,

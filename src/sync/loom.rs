@@ -211,7 +211,7 @@ impl<T> Default for AtomicPtr<T> {
 /// As of the same name in std.
 #[track_caller]
 pub(crate) fn fence(order: Ordering) {
-    if weaken::stands() {
+    if weaken::stands(order) {
         model::fence(order);
     }
 }

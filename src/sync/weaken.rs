@@ -82,9 +82,9 @@ pub(super) fn orderings(success: Ordering, failure: Ordering) -> (Ordering, Orde
 
 /// Whether the caller's fence stands.
 #[track_caller]
-pub(super) fn stands() -> bool {
+pub(super) fn stands(given: Ordering) -> bool {
     let caller = Location::caller();
-    note(caller, Ordering::SeqCst, None);
+    note(caller, given, None);
     part_at(caller).is_none()
 }
 
