@@ -1,7 +1,12 @@
 //! Guards and handles that are forgotten: a leak at most. In a process of its own, because a forgotten pin holds back
 //! what every index of the process retires, for good.
 
+#[path = "it/forget.rs"]
+mod forgetting;
+
 use notifier_index::{Config, Interval, NotifierIndex};
+
+use forgetting::forget;
 
 #[derive(Debug)]
 struct Payload(#[expect(dead_code, reason = "told apart by whoever debugs this")] u64);
@@ -11,28 +16,28 @@ fn whatever_is_forgotten_is_a_leak_at_most() {
     let index = NotifierIndex::with_config(Config::new().retired_limit(64 << 20));
     let ops = index.register_ops();
     let all: Vec<_> = (0..100).map(|id| index.insert(&ops, Interval::point(id), Payload(id)).unwrap()).collect();
-    std::mem::forget(index.pin().find(&ops, Interval::point(3)).unwrap().unwrap().hold());
-    std::mem::forget((index.reader(), index.snapshot(), all[7].hold()));
+    forget(index.pin().find(&ops, Interval::point(3)).unwrap().unwrap().hold());
+    forget((index.reader(), index.snapshot(), all[7].hold()));
     let mut batch = index.batch();
     batch.update(&all[9], Interval::point(999)).unwrap();
     let _key = batch.insert(&ops, Interval::point(5), Payload(500)).unwrap();
-    std::mem::forget(batch);
+    forget(batch);
     // On a thread of its own, because a forgotten pin stays for as long as its thread.
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let guard = index.pin();
             assert_eq!(guard.view().len(), 100);
-            std::mem::forget(guard);
+            forget(guard);
         });
     });
     let mut committed = index.batch();
     let key = committed.insert(&ops, Interval::point(5), Payload(501)).unwrap();
     let committed = committed.commit().unwrap();
-    std::mem::forget((committed, key));
+    forget((committed, key));
     for step in 0..2000 {
         all[step as usize % 100].update(Interval::point(step)).unwrap();
     }
-    std::mem::forget(all);
+    forget(all);
     index.maintain();
     let (guard, mut reader, snapshot) = (index.pin(), index.reader(), index.snapshot());
     for view in [guard.view(), reader.view(), snapshot.view()] {

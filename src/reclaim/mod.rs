@@ -36,6 +36,7 @@
 //! - **\[C4]** What is in a haul can be reached by nobody, and is in no other list.
 //! - **\[C3]** An object is in one list: of what one version replaced, or of what hangs on one parked version.
 
+mod asan;
 pub(crate) mod epoch;
 mod freed;
 mod haul;

@@ -22,6 +22,7 @@
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::{self, NonNull};
 
+use super::asan;
 use crate::sync::{AtomicPtr, Number, Ordering, Padded, Witness};
 use crate::tree::{Inner, Leaf};
 use crate::tuning::{FIRST_SLAB, LARGEST_SLAB, MAGAZINE, SHELVES};
@@ -64,6 +65,9 @@ struct FreeSlot {
     below: *mut FreeSlot,
     witness: Witness,
 }
+
+/// Bytes at the head of a free slot that its links take.
+pub(super) const LINK_BYTES: usize = size_of::<FreeSlot>();
 
 /// A list of free slots with one owner.
 struct Magazine {
@@ -498,6 +502,7 @@ impl Workbench {
     #[inline]
     pub(crate) fn take(&mut self, class: Class) -> Option<NonNull<u8>> {
         let slot = self.rack(class).take()?;
+        asan::show(slot, class);
         poison::check(slot, class);
         Some(slot)
     }
@@ -509,6 +514,7 @@ impl Workbench {
     #[inline]
     pub(crate) unsafe fn give(&mut self, class: Class, slot: NonNull<u8>, depot: &Depot) {
         poison::fill(slot, class);
+        asan::hide(slot, class);
         self.rack(class).give(slot, depot);
     }
 

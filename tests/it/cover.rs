@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use notifier_index::{Interval, NotifierIndex, Ops, Registration, View};
 
 use crate::canary::Canary;
+use crate::forget::forget;
 use crate::turn::together;
 use crate::ways::{Eyes, Way, between};
 
@@ -107,7 +108,7 @@ fn split_and_merge(
             merge(index, &mut pieces, at);
         }
     }
-    std::mem::forget(pieces);
+    forget(pieces);
 }
 
 fn hammer(index: &NotifierIndex, ops: &Ops<Canary>, way: Way, done: &AtomicBool, seen: &AtomicU64) {

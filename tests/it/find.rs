@@ -5,6 +5,7 @@ use std::sync::mpsc;
 use notifier_index::{Interval, NotifierIndex};
 
 use crate::canary::Canary;
+use crate::forget::forget;
 use crate::turn::together;
 use crate::ways::{Eyes, Way, between, ids};
 
@@ -146,7 +147,7 @@ fn a_change_is_seen_by_whoever_was_told_of_it() {
             let registration = index.insert(&ops, Interval::point(at), Canary::new(at)).unwrap();
             if at % 2 == 0 {
                 tell.send((registration.version(), at, true)).unwrap();
-                std::mem::forget(registration);
+                forget(registration);
             } else {
                 tell.send((registration.remove().unwrap(), at, false)).unwrap();
             }

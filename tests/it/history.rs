@@ -10,6 +10,7 @@ use stress::model::{Change, Query};
 use stress::span::{NotifierId, Owner, Span};
 
 use crate::canary::Canary;
+use crate::forget::forget;
 use crate::turn::together;
 use crate::ways::{Eyes, Way, ask, interval};
 
@@ -178,7 +179,7 @@ impl<'c> Runner<'c> {
 
     fn finish(self) {
         // The registrations stay: their removal would not be in the log.
-        std::mem::forget(self.mine);
+        forget(self.mine);
         self.course.recorders.lock().unwrap().push(self.recorder);
     }
 }

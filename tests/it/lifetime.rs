@@ -9,6 +9,7 @@ use std::thread::ThreadId;
 use notifier_index::{Interval, NotifierIndex, Ops, Registration};
 
 use crate::canary::Canary;
+use crate::forget::forget;
 use crate::turn::{alone, maintain_alone, together};
 use crate::ways::{Eyes, Way, between};
 
@@ -101,7 +102,7 @@ fn the_end_of_the_index_drops_what_is_still_registered() {
     for _ in 0..20 {
         let ops = index.register_ops();
         for id in 0..30 {
-            std::mem::forget(index.insert(&ops, Interval::point(id), Canary::counted(id, &drops)).unwrap());
+            forget(index.insert(&ops, Interval::point(id), Canary::counted(id, &drops)).unwrap());
         }
     }
     assert_eq!(drops.load(Ordering::Relaxed), 0);
@@ -312,7 +313,7 @@ fn the_index_can_be_used_while_a_thread_ends() {
             let registration = self.0.insert(&self.1, Interval::point(5), Canary::new(5)).unwrap();
             assert!(self.0.pin().find(&self.1, Interval::point(5)).unwrap().is_some());
             assert!(self.0.reader().find(&self.1, Interval::point(5)).unwrap().is_some());
-            std::mem::forget(registration);
+            forget(registration);
         }
     }
     thread_local! {

@@ -9,15 +9,21 @@ mod canary;
 mod change;
 mod cover;
 mod find;
+mod forget;
 mod history;
+mod hostile;
 mod lifetime;
 mod memory;
 mod owners;
+#[cfg(not(crossbeam_sanitize))]
 mod poison;
 mod refusal;
 mod turn;
+mod untyped;
 mod ways;
 mod world;
 
+// Sanitizers keep freed memory back by themselves, and see more of it.
+#[cfg(not(crossbeam_sanitize))]
 #[global_allocator]
 static ALLOCATOR: poison::Poisoning = poison::Poisoning::new();
