@@ -3,6 +3,8 @@
 #[cfg(busted)]
 use std::fmt;
 
+use crate::sync::Ordering;
+
 /// What can be broken on purpose.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sabotage {
@@ -42,11 +44,13 @@ pub(crate) enum Sabotage {
     TornBounds,
     /// An overflowing section is not counted. Must fail: `loom`, `ticket_against_an_overflow`.
     UncountedSection,
+    /// Slabs are counted before the slots in them are gathered. Must fail: `loom`, `slabs_are_listed_whole`.
+    SlabsFirst,
 }
 
 /// All of them, by name.
 #[cfg(busted)]
-const NAMES: [(&str, Sabotage); 18] = [
+const NAMES: [(&str, Sabotage); 19] = [
     ("early_free", Sabotage::EarlyFree),
     ("mirror_behind", Sabotage::MirrorBehind),
     ("section_after_load", Sabotage::SectionAfterLoad),
@@ -65,12 +69,19 @@ const NAMES: [(&str, Sabotage); 18] = [
     ("no_barrier", Sabotage::NoBarrier),
     ("torn_bounds", Sabotage::TornBounds),
     ("uncounted_section", Sabotage::UncountedSection),
+    ("slabs_first", Sabotage::SlabsFirst),
 ];
 
 /// Whether this sabotage was switched on.
 #[inline(always)]
 pub(crate) fn is(sabotage: Sabotage) -> bool {
     cfg!(busted) && switch::is(sabotage)
+}
+
+/// The ordering, or none if this sabotage was switched on.
+#[inline(always)]
+pub(crate) fn weaker(sabotage: Sabotage, ordering: Ordering) -> Ordering {
+    if is(sabotage) { Ordering::Relaxed } else { ordering }
 }
 
 /// There is no sabotage of this name.

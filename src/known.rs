@@ -52,8 +52,7 @@ impl Known {
         self.start.store(bounds.start(), Ordering::Relaxed);
         self.last.store(bounds.last(), Ordering::Relaxed);
         // [O23] Release, partner of the Acquire in `covers`.
-        let after = if busted::is(Sabotage::TornBounds) { Ordering::Relaxed } else { Ordering::Release };
-        self.stamp.store(stamp.to_bits(), after);
+        self.stamp.store(stamp.to_bits(), busted::weaker(Sabotage::TornBounds, Ordering::Release));
     }
 
     /// Neither a stamp nor that of nothing.

@@ -189,9 +189,12 @@ impl VersionCell {
         if self.mirror.0.load(Ordering::Relaxed) != version_ptr {
             // [O3] Release, partners [O1] and [O2]: publishes the version's contents, also those that this helper has
             // from others. A failure means that the mirror is past the base already, and Relaxed is enough as above.
-            let success = if busted::is(Sabotage::RelaxedPublish) { Ordering::Relaxed } else { Ordering::Release };
-            let base = version.base().cast_mut();
-            let _ = self.mirror.0.compare_exchange(base, version_ptr, success, Ordering::Relaxed);
+            let _ = self.mirror.0.compare_exchange(
+                version.base().cast_mut(),
+                version_ptr,
+                busted::weaker(Sabotage::RelaxedPublish, Ordering::Release),
+                Ordering::Relaxed,
+            );
         }
     }
 }

@@ -18,7 +18,7 @@
 //!   publishes it.
 //! - **\[N4]** A header with the kind of `N` is the head of a `Record<N>` that was allocated with its layout.
 
-use std::alloc::{Layout, alloc, dealloc};
+use std::alloc::{Layout, alloc};
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
@@ -27,7 +27,7 @@ use crate::activity::Activity;
 use crate::busted::{self, Sabotage};
 use crate::error::WouldBlock;
 use crate::notifier::{Invalidating, Notifier};
-use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, Witness};
+use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, Witness, dealloc};
 use crate::tree::{EntryHeader, EntryPtr};
 
 /// What a record needs to know of its payload's type once that is erased.

@@ -19,11 +19,12 @@
 //!   hands of `shrink`.
 //! - **\[P3]** The links of a free slot are written only by the owner of the list it is in.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::alloc::{Layout, alloc_zeroed};
 use std::ptr::{self, NonNull};
 
 use super::asan;
-use crate::sync::{AtomicPtr, Number, Ordering, Padded, Witness};
+use crate::busted::{self, Sabotage};
+use crate::sync::{AtomicPtr, Number, Ordering, Padded, Witness, dealloc};
 use crate::tree::{Inner, Leaf};
 use crate::tuning::{FIRST_SLAB, LARGEST_SLAB, MAGAZINE, SHELVES};
 
@@ -298,11 +299,12 @@ impl Depot {
     ///
     /// One caller at a time; writers go on meanwhile, and what they hold counts as in use.
     pub(crate) fn shrink(&self, racks: &mut [&mut Workbench]) {
-        // The slots before the slabs: a writer may register a new slab meanwhile, and each slot's slab must be known.
-        let free = [Class::Leaf, Class::Large].map(|class| (class, self.gather(class, racks)));
-        let mut slabs = self.all_slabs();
+        // The slots before the slabs: a writer may add a slab meanwhile, and leave its slots on a shelf.
+        let too_early = busted::is(Sabotage::SlabsFirst).then(|| self.all_slabs());
+        let gathered = [Class::Leaf, Class::Large].map(|class| (class, self.gather(class, racks)));
+        let mut slabs = too_early.unwrap_or_else(|| self.all_slabs());
         slabs.sort_unstable();
-        for (class, mut free) in free {
+        for (class, mut free) in gathered {
             let mut free_count = vec![0_usize; slabs.len()];
             let mut kept = Magazine::EMPTY;
             let slots: Vec<NonNull<u8>> = std::iter::from_fn(|| free.pop()).collect();
@@ -319,8 +321,17 @@ impl Depot {
             let mut counts = free_count.into_iter();
             slabs.retain(|slab| !self.free_if(*slab, class, counts.next().unwrap_or(0)));
         }
-        for slab in slabs {
-            self.register(slab, slab);
+        self.put_back(&slabs);
+    }
+
+    /// Puts slabs that were taken from the list on it again, all at once.
+    fn put_back(&self, slabs: &[*mut Slab]) {
+        for pair in slabs.windows(2) {
+            // SAFETY: [P2] the slabs are allocated, and ours since they were taken from the list.
+            unsafe { (*pair[0]).next = pair[1] };
+        }
+        if let (Some(head), Some(tail)) = (slabs.first(), slabs.last()) {
+            self.register(*head, *tail);
         }
     }
 

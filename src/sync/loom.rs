@@ -6,6 +6,7 @@
 //! read-modify-writes, where remembering the last is enough. A step changes nothing, synchronises nothing, and does
 //! not narrow which stores the load may see.
 
+use std::alloc::Layout;
 use std::cell::Cell as PlainCell;
 use std::ops::Deref;
 
@@ -307,6 +308,35 @@ macro_rules! local {
     };
 }
 pub(crate) use local as thread_local;
+
+/// Memory that was given back, until the end of the execution: so a use of it is one that its witness can tell, and no
+/// execution depends on which address the allocator gives next.
+#[derive(Default)]
+struct Quarantine(std::sync::Mutex<Vec<(*mut u8, Layout)>>);
+
+// SAFETY: nobody uses the memory any more.
+unsafe impl Send for Quarantine {}
+// SAFETY: as above.
+unsafe impl Sync for Quarantine {}
+
+process_wide! {
+    static QUARANTINE: Quarantine = Quarantine::default();
+}
+
+impl Drop for Quarantine {
+    fn drop(&mut self) {
+        for (memory, layout) in self.0.get_mut().expect("no holder panics").drain(..) {
+            // SAFETY: given to `dealloc`, once.
+            unsafe { std::alloc::dealloc(memory, layout) };
+        }
+    }
+}
+
+/// # Safety
+/// As in std.
+pub(crate) unsafe fn dealloc(memory: *mut u8, layout: Layout) {
+    QUARANTINE.0.lock().expect("no holder panics").push((memory, layout));
+}
 
 /// Stands in memory that loom cannot see, and is looked at and given up with it.
 #[derive(Debug)]

@@ -38,8 +38,8 @@ use shuttle as backend;
 
 pub(crate) use arc_swap::RefCnt;
 pub(crate) use backend::{
-    Arc, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Borrowed, Event, Mutex, MutexGuard, SharedCell, Witness, fence,
-    listener, process_wide, spin_loop, thread_local, yield_now, yield_point,
+    Arc, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Borrowed, Event, Mutex, MutexGuard, SharedCell, Witness,
+    dealloc, fence, listener, process_wide, spin_loop, thread_local, yield_now, yield_point,
 };
 /// Counts what no checker asks about.
 pub(crate) use std::sync::Arc as PlainArc;

@@ -3,6 +3,7 @@
 use arc_swap::{ArcSwapAny, DefaultStrategy, Guard};
 
 pub(crate) use event_listener::{Event, listener};
+pub(crate) use std::alloc::dealloc;
 pub(crate) use std::hint::spin_loop;
 pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, fence};
 pub(crate) use std::sync::{Arc, Mutex, MutexGuard};

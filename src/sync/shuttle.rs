@@ -12,6 +12,7 @@ pub(crate) use shuttle::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUs
 pub(crate) use shuttle::sync::{Arc, Condvar, Mutex, MutexGuard};
 pub(crate) use shuttle::thread::yield_now;
 pub(crate) use shuttle::thread_local;
+pub(crate) use std::alloc::dealloc;
 
 macro_rules! process_wide {
     ($($(#[$attribute:meta])* static $name:ident: $type:ty = $init:expr;)+) => {

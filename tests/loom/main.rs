@@ -5,13 +5,17 @@
 //!
 //!   (nothing)      every model; each prints its executions, and fails below its floor
 //!   NAME...        these models
-//!   twins          every model with the sabotage that it is there for: each must fail
+//!   twins          every model with the sabotages that it is there for: each must fail
+//!   mutants        every ordering of `src`, weakened: the models must fail, or `docs/orderings.md` lists why not
+//!   hunt           every model, as quick as for one mutant
 //! ```
 //!
 //! `BUSTED=NAME` switches a sabotage on, `WEAKEN=FILE:LINE` weakens one ordering (`src/sync/weaken.rs`).
 
 #[cfg(loom)]
 mod models;
+#[cfg(loom)]
+mod mutants;
 #[cfg(loom)]
 mod runner;
 

@@ -6,14 +6,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::models::MODELS;
+use crate::mutants;
 
 /// One scenario over the public API.
 pub(crate) struct Model {
     pub(crate) name: &'static str,
     /// The sabotages each of which it must catch.
     pub(crate) twins: &'static [&'static str],
-    /// `None` explores everything.
-    pub(crate) preemptions: Option<usize>,
+    /// Times that a thread is stopped where it could have gone on.
+    pub(crate) preemptions: usize,
+    /// The same while mutants are hunted, where the whole has to be quick.
+    pub(crate) hunting: usize,
     /// Executions below which the model has shrunk, and shows less than it did.
     pub(crate) floor: u64,
     pub(crate) run: fn(),
@@ -30,6 +33,8 @@ pub(crate) fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let failed = match words.as_slice() {
         ["twins"] => run_twins(),
+        ["mutants"] => mutants::run_mutants(),
+        ["hunt"] => hunt(),
         names => run_models(names),
     };
     ExitCode::from(u8::from(failed))
@@ -54,7 +59,7 @@ fn run_models(names: &[&str]) -> bool {
     let chosen: Vec<&Model> = MODELS.iter().filter(|model| names.is_empty() || names.contains(&model.name)).collect();
     assert!(!chosen.is_empty() && names.len() <= chosen.len(), "no such model among {names:?}");
     for model in &chosen {
-        let (executions, begun) = (explore(model), Instant::now().checked_duration_since(begun));
+        let (executions, begun) = (explore(model, model.preemptions), Instant::now().checked_duration_since(begun));
         total += executions;
         let shrunk = executions < model.floor;
         failed += u32::from(shrunk);
@@ -70,11 +75,22 @@ fn run_models(names: &[&str]) -> bool {
     failed > 0
 }
 
-fn explore(model: &Model) -> u64 {
+/// All models as quick as they are worth it, the quickest first. False: a model that fails panics.
+fn hunt() -> bool {
+    let mut models: Vec<&Model> = MODELS.iter().collect();
+    models.sort_by_key(|model| model.floor * model.hunting as u64 / model.preemptions as u64);
+    for model in models {
+        eprintln!("model {}", model.name);
+        explore(model, model.hunting);
+    }
+    false
+}
+
+fn explore(model: &Model, preemptions: usize) -> u64 {
     let executions = Arc::new(AtomicU64::new(0));
     let (count, run) = (Arc::clone(&executions), model.run);
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = builder.preemption_bound.or(model.preemptions);
+    builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
     builder.max_branches = MAX_BRANCHES;
     builder.check(move || {
         count.fetch_add(1, Ordering::Relaxed);

@@ -1,0 +1,194 @@
+//! Collision-retry: after a section nothing shows the source as it was before.
+
+use super::{Mirror, Source, assert_not_stale, fill, interval, range};
+use crate::runner::Model;
+use loom::thread;
+use notifier_index::{Event, NotifierIndex, Reason};
+use std::sync::Arc;
+
+/// A section that has walked before the insertion is waited for, and one that comes later tells it.
+pub(crate) const INSERT: Model = Model {
+    name: "insert_against_a_section",
+    twins: &["section_after_load"],
+    preemptions: 3,
+    hunting: 3,
+    floor: 6_400,
+    run: || {
+        let (index, source) = (Arc::new(NotifierIndex::new()), Source::new());
+        let ops = index.register_notifier_ops::<Mirror>();
+        let (owner, origin) = (Arc::clone(&index), Arc::clone(&source));
+        let filler = thread::spawn(move || {
+            let registration = owner.insert(&ops, range(), Mirror::new()).unwrap();
+            fill(&registration, &origin);
+            registration
+        });
+        source.change(&index);
+        assert_not_stale(&filler.join().unwrap());
+    },
+};
+
+/// The same for a notifier that comes into the range by an update.
+pub(crate) const UPDATE: Model = Model {
+    name: "update_against_a_section",
+    twins: &["section_after_load"],
+    preemptions: 3,
+    hunting: 1,
+    floor: 7_100,
+    run: || {
+        let (index, source) = (Arc::new(NotifierIndex::new()), Source::new());
+        let ops = index.register_notifier_ops::<Mirror>();
+        let registration = index.insert(&ops, interval(0, 9), Mirror::new()).unwrap();
+        let origin = Arc::clone(&source);
+        let filler = thread::spawn(move || {
+            registration.update(interval(5, 24)).unwrap();
+            fill(&registration, &origin);
+            registration
+        });
+        source.change(&index);
+        assert_not_stale(&filler.join().unwrap());
+    },
+};
+
+/// A ticket over addresses that an update gives up is stale: sections tell the notifier of them no more.
+pub(crate) const SHRINK: Model = Model {
+    name: "shrink_against_a_filler",
+    twins: &["no_raise", "no_coverage", "skip_retry"],
+    preemptions: 3,
+    hunting: 3,
+    floor: 2_200,
+    run: || {
+        let (index, source) = (Arc::new(NotifierIndex::new()), Source::new());
+        let ops = index.register_notifier_ops::<Mirror>();
+        let registration = Arc::new(index.insert(&ops, interval(0, 19), Mirror::new()).unwrap());
+        let (theirs, origin) = (Arc::clone(&registration), Arc::clone(&source));
+        let filler = thread::spawn(move || fill(&theirs, &origin));
+        let mut entry = registration.payload().0.lock().unwrap();
+        *entry = None;
+        registration.update(interval(0, 9)).unwrap();
+        drop(entry);
+        source.change(&index);
+        filler.join().unwrap();
+        assert_eq!(registration.payload().get(), None, "filled beyond the bounds");
+    },
+};
+
+/// The same for a filler that has found the notifier itself, and rests on the version of its hit.
+pub(crate) const SHRINK_HIT: Model = Model {
+    name: "shrink_against_a_hit",
+    twins: &["no_raise", "skip_retry"],
+    preemptions: 3,
+    hunting: 3,
+    floor: 2_100,
+    run: || {
+        let (index, source) = (Arc::new(NotifierIndex::new()), Source::new());
+        let ops = index.register_notifier_ops::<Mirror>();
+        let registration = index.insert(&ops, interval(0, 19), Mirror::new()).unwrap();
+        let (finder, origin) = (Arc::clone(&index), Arc::clone(&source));
+        let filler = thread::spawn(move || {
+            let snapshot = finder.snapshot();
+            let Some(hit) = snapshot.find(&ops, range()).unwrap().filter(|hit| hit.interval().covers(range())) else {
+                return;
+            };
+            let Ok(ticket) = hit.read_begin(range()) else { return };
+            let seen = origin.get();
+            let mut entry = hit.payload().0.lock().unwrap();
+            if !hit.read_retry(ticket) {
+                *entry = Some(seen);
+            }
+        });
+        let mut entry = registration.payload().0.lock().unwrap();
+        *entry = None;
+        registration.update(interval(0, 9)).unwrap();
+        drop(entry);
+        source.change(&index);
+        filler.join().unwrap();
+        assert_eq!(registration.payload().get(), None, "filled beyond the bounds");
+    },
+};
+
+/// What a handle knows of its bounds is never half of one and half of another.
+pub(crate) const KNOWN: Model = Model {
+    name: "known_bounds_are_whole",
+    twins: &["torn_bounds", "no_coverage"],
+    preemptions: 2,
+    hunting: 2,
+    floor: 9_400,
+    run: || {
+        let index = Arc::new(NotifierIndex::new());
+        let ops = index.register_notifier_ops::<Mirror>();
+        let registration = Arc::new(index.insert(&ops, interval(0, 9), Mirror::new()).unwrap());
+        let _ = registration.read_begin(interval(0, 9)).unwrap();
+        let theirs = Arc::clone(&registration);
+        let asker = thread::spawn(move || {
+            assert!(theirs.read_begin(interval(5, 14)).is_err(), "no version has covered this");
+        });
+        registration.update(interval(10, 19)).unwrap();
+        let _ = registration.read_begin(interval(10, 19)).unwrap();
+        asker.join().unwrap();
+    },
+};
+
+/// As `ticket_against_a_section`, where the section finds no slot and is counted.
+pub(crate) const OVERFLOW: Model = Model {
+    name: "ticket_against_an_overflow",
+    twins: &["uncounted_section", "skip_retry"],
+    preemptions: 3,
+    hunting: 3,
+    floor: 2_600,
+    run: || {
+        let (index, source) = (Arc::new(NotifierIndex::new()), Source::new());
+        let ops = index.register_notifier_ops::<Mirror>();
+        let registration = Arc::new(index.insert(&ops, range(), Mirror::new()).unwrap());
+        let elsewhere = || index.invalidate(interval(100, 109), Event::new(Reason::Other));
+        let (one, two) = (elsewhere(), elsewhere());
+        let (theirs, origin) = (Arc::clone(&registration), Arc::clone(&source));
+        let filler = thread::spawn(move || fill(&theirs, &origin));
+        source.change(&index);
+        filler.join().unwrap();
+        assert_not_stale(&registration);
+        drop((one, two));
+    },
+};
+
+/// A ticket from before a section is stale after it, and a ticket from after it sees what it changed.
+pub(crate) const TICKET: Model = Model {
+    name: "ticket_against_a_section",
+    twins: &["skip_retry", "generation_after_scan", "lost_wake"],
+    preemptions: 3,
+    hunting: 3,
+    floor: 20_000,
+    run: || {
+        let (index, source) = (Arc::new(NotifierIndex::new()), Source::new());
+        let ops = index.register_notifier_ops::<Mirror>();
+        let registration = Arc::new(index.insert(&ops, range(), Mirror::new()).unwrap());
+        let (theirs, origin) = (Arc::clone(&registration), Arc::clone(&source));
+        let filler = thread::spawn(move || fill(&theirs, &origin));
+        source.change(&index);
+        filler.join().unwrap();
+        assert_not_stale(&registration);
+    },
+};
+
+/// Who has waited for a section sees what was changed inside, and nobody waits for ever.
+pub(crate) const WAITER: Model = Model {
+    name: "end_against_a_waiter",
+    twins: &["lost_wake"],
+    preemptions: 9,
+    hunting: 9,
+    floor: 360,
+    run: || {
+        let (index, source) = (Arc::new(NotifierIndex::new()), Source::new());
+        let ops = index.register_notifier_ops::<Mirror>();
+        let registration = Arc::new(index.insert(&ops, range(), Mirror::new()).unwrap());
+        let section = index.invalidate(range(), Event::new(Reason::Clear));
+        let (theirs, origin) = (Arc::clone(&registration), Arc::clone(&source));
+        let waiter = thread::spawn(move || {
+            let ticket = theirs.read_begin(range()).unwrap();
+            assert_eq!(origin.get(), 1, "the section was not waited for");
+            assert!(!theirs.read_retry(ticket));
+        });
+        source.0.store(1, loom::sync::atomic::Ordering::Relaxed);
+        drop(section);
+        waiter.join().unwrap();
+    },
+};
