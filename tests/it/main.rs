@@ -18,6 +18,7 @@ mod owners;
 #[cfg(not(crossbeam_sanitize))]
 mod poison;
 mod refusal;
+mod texts;
 mod turn;
 mod untyped;
 mod ways;

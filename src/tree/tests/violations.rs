@@ -139,6 +139,21 @@ fn an_empty_tree_with_a_summary_is_caught() {
 fn a_violation_is_an_error_that_says_what_is_broken() {
     let error: Box<dyn Error> = Box::new(Violation::Order);
     assert_eq!(error.to_string(), "keys do not ascend");
+    let all = [
+        Violation::Order,
+        Violation::Inverted,
+        Violation::First,
+        Violation::GreatestLast,
+        Violation::Thin,
+        Violation::Overfull,
+        Violation::Missing,
+        Violation::UnusedSlot,
+        Violation::Height,
+        Violation::Len,
+        Violation::Birth,
+    ];
+    let texts: std::collections::BTreeSet<String> = all.iter().map(Violation::to_string).collect();
+    assert!(texts.len() == all.len() && texts.iter().all(|text| !text.ends_with('.')));
 }
 
 /// The store itself must catch what it is there for.

@@ -1,0 +1,116 @@
+//! What people read: errors say in lower case, without a full stop, what was refused, each in its own words; handles say
+//! where they stand.
+
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::fmt::Debug;
+
+use notifier_index::{
+    BatchErrorKind, BeginError, CloseError, Config, FindManyError, ForeignOps, InsertError, Interval, NotifierIndex,
+    RemoveError, UpdateError, WaitError, WouldBlock, WouldDeadlock,
+};
+
+use crate::turn::together;
+use crate::ways::between;
+
+/// Each says something, as the rule wants it, and no two of a kind say the same.
+fn judge(errors: &[&dyn Error]) {
+    let texts: BTreeSet<String> = errors.iter().map(|error| error.to_string()).collect();
+    assert_eq!(texts.len(), errors.len(), "{texts:?}");
+    for text in texts {
+        assert!(text.len() > 10 && !text.ends_with('.') && !text.starts_with(char::is_uppercase), "{text:?}");
+    }
+}
+
+#[test]
+fn errors_say_what_was_refused() {
+    let _turn = together();
+    judge(&[&InsertError::Closed(1), &InsertError::OutOfMemory(1), &InsertError::RetiredLimit(1)]);
+    judge(&[&InsertError::ForeignOps(1), &UpdateError::OutOfMemory, &UpdateError::RetiredLimit, &WouldBlock]);
+    let kinds = [
+        BatchErrorKind::Closed,
+        BatchErrorKind::OutOfMemory,
+        BatchErrorKind::RetiredLimit,
+        BatchErrorKind::ForeignOps,
+        BatchErrorKind::ForeignRegistration,
+    ];
+    judge(&kinds.each_ref().map(as_error));
+    judge(&[&FindManyError::ForeignOps, &FindManyError::LengthMismatch, &CloseError]);
+    judge(&[&BeginError::Removed, &BeginError::NotCovered, &BeginError::Closed, &BeginError::WouldDeadlock]);
+    judge(&[&BeginError::TimedOut, &WaitError::WouldDeadlock, &WaitError::TimedOut]);
+    judge(&[&ForeignOps, &WouldDeadlock]);
+    assert_eq!(format!("{:?}", InsertError::Closed(1)), format!("{:?}", InsertError::Closed("a payload")));
+}
+
+fn as_error<E: Error>(error: &E) -> &dyn Error {
+    error
+}
+
+#[test]
+fn a_refusal_gives_back_what_it_was_about() {
+    let _turn = together();
+    let index = NotifierIndex::new();
+    let ops = index.register_ops();
+    let registration = || index.insert(&ops, between(1, 2), 7).unwrap();
+    let refusals = [
+        RemoveError::OutOfMemory(registration()),
+        RemoveError::ForeignRegistration(registration()),
+        RemoveError::WouldDeadlock(registration()),
+    ];
+    judge(&refusals.each_ref().map(as_error));
+    for refusal in refusals {
+        assert!(format!("{refusal:?}").len() > 10);
+        assert_eq!(refusal.into_registration().interval(), between(1, 2));
+    }
+    let payloads = [InsertError::Closed(3), InsertError::OutOfMemory(3), InsertError::RetiredLimit(3)];
+    assert_eq!(payloads.map(InsertError::into_payload), [3; 3]);
+    index.close().unwrap();
+    let many = index.insert_many(&ops, vec![(between(1, 2), 8)]).unwrap_err();
+    judge(&[&many]);
+    assert!(format!("{many:?}").len() > 10 && many.items == [(between(1, 2), 8)]);
+    let mut batch = index.batch();
+    batch.insert(&ops, between(1, 2), 8).unwrap();
+    let refused = batch.commit().unwrap_err();
+    assert_eq!((refused.kind(), refused.to_string()), (BatchErrorKind::Closed, BatchErrorKind::Closed.to_string()));
+    assert!(format!("{refused:?}").len() > 10);
+    assert_eq!(refused.into_batch().len(), 1);
+}
+
+/// `text` names what the handle is and holds what is known of it.
+fn shows(handle: &dyn Debug, name: &str, known: &str) {
+    let text = format!("{handle:?}");
+    assert!(text.starts_with(name) && text.contains(known), "{text:?} is no {name} of {known}");
+}
+
+#[test]
+fn handles_say_where_they_stand() {
+    let _turn = together();
+    let index = NotifierIndex::default();
+    let ops = index.register_ops();
+    let registration = index.insert(&ops, between(0x10, 0x1f), 77).unwrap();
+    shows(&index, "NotifierIndex", "version 1, 1 notifiers");
+    shows(&registration, "Registration", "0x10-0x1f");
+    shows(&index.pin(), "Guard", "version 1");
+    shows(&index.reader(), "Reader", "version 1");
+    shows(&index.snapshot(), "Snapshot", "version 1");
+    shows(&index.dump(), "Dump", "version 1");
+    shows(&ops, "Ops", "of index");
+    shows(&Config::default().retired_limit(12_345), "Config", "12345");
+    shows(&index.stats(), "Stats", "version: 1");
+    assert!(index.stats().to_string().contains('1'));
+    let snapshot = index.snapshot();
+    shows(&snapshot.find(&ops, Interval::FULL).unwrap().unwrap(), "Hit", "77");
+    shows(&snapshot.view().iter().next().unwrap(), "AnyHit", "0x10-0x1f");
+    let held = registration.hold();
+    shows(&held.clone(), "Held", "77");
+    assert!(held.clone().is_live() && held.clone().interval() == held.interval());
+    shows(&index.invalidate(between(5, 6), notifier_index::Event::new(notifier_index::Reason::Clear)), "Invali", "0x5");
+    shows(&registration.read_begin(between(0x10, 0x10)).unwrap(), "Ticket", "(");
+    let mut batch = index.batch();
+    let key = batch.insert(&ops, Interval::point(1), 78).unwrap();
+    shows(&key, "InsertKey", "0");
+    shows(&batch, "Batch", "1 changes");
+    let committed = batch.commit().unwrap();
+    shows(&committed, "Committed", "version 2");
+    shows(&registration.remove_deferred().unwrap(), "Removal", "version 3");
+}
