@@ -380,7 +380,13 @@ const fn slots_of(bytes: usize, class: Class) -> usize {
 }
 
 fn slab_of(sorted: &[*mut Slab], slot: NonNull<u8>) -> usize {
-    sorted.partition_point(|slab| slab.cast::<u8>() <= slot.as_ptr()) - 1
+    let at = sorted.partition_point(|slab| slab.cast::<u8>() <= slot.as_ptr()) - 1;
+    if cfg!(any(debug_assertions, loom)) {
+        let offset = slot.as_ptr().addr() - sorted[at].addr();
+        // SAFETY: [P2] only called with slabs of the list.
+        assert!(offset < unsafe { (*sorted[at]).bytes }, "a free slot is in a slab of the list");
+    }
+    at
 }
 
 fn is_wholly_free(slab: *mut Slab, free_count: usize) -> bool {
