@@ -88,9 +88,11 @@ impl SectionSlot {
     }
 
     fn publish(&self, number: u64, interval: Interval, thread: u64) {
+        // [O17] Release, partner of the Acquire in `overlapping`: whoever reads this range for that of the section before
+        // also sees that the one before is over.
+        self.start.store(interval.start(), Ordering::Release);
+        self.last.store(interval.last(), Ordering::Release);
         // [O17] Relaxed, published by the store of the state.
-        self.start.store(interval.start(), Ordering::Relaxed);
-        self.last.store(interval.last(), Ordering::Relaxed);
         self.thread.store(thread, Ordering::Relaxed);
         self.started_count.store(self.started_count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         // [O17] Release, partner of the Acquire in `overlapping`: range and thread.

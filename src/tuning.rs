@@ -58,7 +58,7 @@ pub(crate) const INLINE_OWNERS: usize = choose(4, 2, 2);
 pub(crate) const SECTION_SLOTS: usize = choose(128, 3, 2);
 
 /// Bells for those who wait for the callbacks of a removed notifier.
-pub(crate) const REMOVAL_BELLS: usize = choose(16, 16, 1);
+pub(crate) const REMOVAL_BELLS: usize = choose(16, 16, 2);
 
 /// Indexes of which one thread tells its overflowing sections apart.
 pub(crate) const OVERFLOWS_OF_THREAD: usize = choose(8, 2, 1);

@@ -143,7 +143,9 @@ impl std::fmt::Display for Verdict {
 
 /// Runs models in a process of their own, with one variable set.
 pub(crate) fn run_apart(names: &[&str], variable: &str, value: &str, limit: Duration) -> Verdict {
-    let log = std::env::temp_dir().join(format!("loom-{}-{variable}", std::process::id()));
+    static RUNS: AtomicU64 = AtomicU64::new(0);
+    let run = RUNS.fetch_add(1, Ordering::Relaxed);
+    let log = std::env::temp_dir().join(format!("notifier-index-loom-{}-{run}", std::process::id()));
     let file = std::fs::File::create(&log).expect("a temporary file");
     let mut child = Command::new(std::env::current_exe().expect("this program"))
         .args(names)
@@ -169,11 +171,13 @@ pub(crate) fn run_apart(names: &[&str], variable: &str, value: &str, limit: Dura
     verdict
 }
 
-/// What the first panic said.
+/// Which model it was, if that was told, and what the first panic said.
 fn first_failure(log: &std::path::Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();
+    let model = text.lines().filter_map(|line| line.strip_prefix("model ")).next_back().unwrap_or_default();
     let mut lines = text.lines().skip_while(|line| !line.contains("panicked at"));
-    let place = lines.next().unwrap_or("no message").to_owned();
-    let place = place.rsplit_once("panicked at ").map_or(place.clone(), |(_, place)| place.to_owned());
-    format!("{place} {}", lines.next().unwrap_or_default())
+    let place = lines.next().unwrap_or("no message");
+    let place = place.rsplit_once("panicked at ").map_or(place, |(_, place)| place);
+    let place = place.rsplit_once("/src/").map_or(place, |(_, place)| place);
+    format!("{model} {place} {}", lines.next().unwrap_or_default()).trim_start().to_owned()
 }

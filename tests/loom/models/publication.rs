@@ -12,7 +12,7 @@ pub(crate) const VISIBLE: Model = Model {
     name: "publication_is_visible",
     twins: &["relaxed_publish", "mirror_behind"],
     preemptions: 3,
-    hunting: 3,
+    hunting: 2,
     floor: 29_000,
     run: || {
         let index = Arc::new(NotifierIndex::new());
@@ -84,6 +84,28 @@ pub(crate) const AGREE: Model = Model {
         drop(guard);
         drop(by_snapshot);
         drop(inserter.join().unwrap());
+    },
+};
+
+/// What is no longer registered is no longer found, also by one who was pinned before.
+pub(crate) const DEAD: Model = Model {
+    name: "dead_is_not_found",
+    twins: &["mirror_behind"],
+    preemptions: 3,
+    hunting: 2,
+    floor: 50,
+    run: || {
+        let index = Arc::new(NotifierIndex::new());
+        let ops = index.register_ops::<u32>();
+        let registration = index.insert(&ops, interval(10, 19), 7).unwrap();
+        let held = registration.hold();
+        let finder = Arc::clone(&index);
+        let finding = thread::spawn(move || {
+            let guard = finder.pin();
+            assert!(held.is_live() || guard.find(&ops, Interval::point(15)).unwrap().is_none(), "dead, and found");
+        });
+        drop(registration);
+        finding.join().unwrap();
     },
 };
 

@@ -3,7 +3,7 @@
 use super::{Mirror, Source, assert_not_stale, fill, interval, range};
 use crate::runner::Model;
 use loom::thread;
-use notifier_index::{Event, NotifierIndex, Reason};
+use notifier_index::{Event, Interval, NotifierIndex, Reason};
 use std::sync::Arc;
 
 /// A section that has walked before the insertion is waited for, and one that comes later tells it.
@@ -17,13 +17,78 @@ pub(crate) const INSERT: Model = Model {
         let (index, source) = (Arc::new(NotifierIndex::new()), Source::new());
         let ops = index.register_notifier_ops::<Mirror>();
         let (owner, origin) = (Arc::clone(&index), Arc::clone(&source));
+        // Who is pinned already pins without a fence: the section must not rest on it.
+        let guard = index.pin();
         let filler = thread::spawn(move || {
             let registration = owner.insert(&ops, range(), Mirror::new()).unwrap();
             fill(&registration, &origin);
             registration
         });
         source.change(&index);
+        drop(guard);
         assert_not_stale(&filler.join().unwrap());
+    },
+};
+
+/// The same where another section follows in the same slot: a scan does not take the range of the one for the other's.
+pub(crate) const NEXT: Model = Model {
+    name: "insert_against_two_sections",
+    twins: &["section_after_load"],
+    preemptions: 2,
+    hunting: 1,
+    floor: 40_000,
+    run: || insert_before(interval(100, 109)),
+};
+
+/// The same where the range of the next section lies below.
+pub(crate) const NEXT_BELOW: Model = Model {
+    name: "insert_against_a_section_below",
+    twins: &["section_after_load"],
+    preemptions: 2,
+    hunting: 1,
+    floor: 40_000,
+    run: || insert_before(interval(0, 5)),
+};
+
+fn insert_before(next: Interval) {
+    let (index, source) = (Arc::new(NotifierIndex::new()), Source::new());
+    let ops = index.register_notifier_ops::<Mirror>();
+    let (owner, origin) = (Arc::clone(&index), Arc::clone(&source));
+    let filler = thread::spawn(move || {
+        let registration = owner.insert(&ops, range(), Mirror::new()).unwrap();
+        fill(&registration, &origin);
+        registration
+    });
+    source.change(&index);
+    drop(index.invalidate(next, Event::new(Reason::Other)));
+    assert_not_stale(&filler.join().unwrap());
+}
+
+/// A slot that a thread has used before is not its own when another uses it.
+pub(crate) const SLOT: Model = Model {
+    name: "a_slot_is_not_kept",
+    twins: &["lost_wake"],
+    preemptions: 1,
+    hunting: 1,
+    floor: 690,
+    run: || {
+        let index = Arc::new(NotifierIndex::new());
+        let ops = index.register_ops::<u32>();
+        let registration = Arc::new(index.insert(&ops, range(), 7).unwrap());
+        // Keeps the slot of this thread's seat, so that both use the other one.
+        let elsewhere = index.invalidate(interval(200, 209), Event::new(Reason::Other));
+        let (theirs, own) = (Arc::clone(&registration), Arc::clone(&index));
+        let filler = thread::spawn(move || {
+            drop(own.invalidate(interval(100, 109), Event::new(Reason::Other)));
+            thread::yield_now();
+            let error = theirs.read_begin(range()).err();
+            assert_eq!(error, None, "it waits for another thread, not for itself");
+        });
+        // Yields are not counted as preemptions.
+        thread::yield_now();
+        drop(index.invalidate(range(), Event::new(Reason::Clear)));
+        filler.join().unwrap();
+        drop(elsewhere);
     },
 };
 
@@ -77,7 +142,7 @@ pub(crate) const SHRINK_HIT: Model = Model {
     name: "shrink_against_a_hit",
     twins: &["no_raise", "skip_retry"],
     preemptions: 3,
-    hunting: 3,
+    hunting: 2,
     floor: 2_100,
     run: || {
         let (index, source) = (Arc::new(NotifierIndex::new()), Source::new());
@@ -133,7 +198,7 @@ pub(crate) const OVERFLOW: Model = Model {
     name: "ticket_against_an_overflow",
     twins: &["uncounted_section", "skip_retry"],
     preemptions: 3,
-    hunting: 3,
+    hunting: 2,
     floor: 2_600,
     run: || {
         let (index, source) = (Arc::new(NotifierIndex::new()), Source::new());
@@ -155,7 +220,7 @@ pub(crate) const TICKET: Model = Model {
     name: "ticket_against_a_section",
     twins: &["skip_retry", "generation_after_scan", "lost_wake"],
     preemptions: 3,
-    hunting: 3,
+    hunting: 2,
     floor: 20_000,
     run: || {
         let (index, source) = (Arc::new(NotifierIndex::new()), Source::new());
@@ -189,6 +254,31 @@ pub(crate) const WAITER: Model = Model {
         });
         source.0.store(1, loom::sync::atomic::Ordering::Relaxed);
         drop(section);
+        waiter.join().unwrap();
+    },
+};
+
+/// Who has waited for two sections sees what was changed inside either.
+pub(crate) const WAITER_OF_TWO: Model = Model {
+    name: "end_of_two_against_a_waiter",
+    twins: &["lost_wake"],
+    preemptions: 4,
+    hunting: 4,
+    floor: 5_300,
+    run: || {
+        let (index, source) = (Arc::new(NotifierIndex::new()), Source::new());
+        let ops = index.register_notifier_ops::<Mirror>();
+        let registration = Arc::new(index.insert(&ops, range(), Mirror::new()).unwrap());
+        let one = index.invalidate(range(), Event::new(Reason::Clear));
+        let two = index.invalidate(range(), Event::new(Reason::Clear));
+        let (theirs, origin) = (Arc::clone(&registration), Arc::clone(&source));
+        let waiter = thread::spawn(move || {
+            let _ticket = theirs.read_begin(range()).unwrap();
+            assert_eq!(origin.get(), 1, "the second section was not waited for");
+        });
+        drop(one);
+        source.0.store(1, loom::sync::atomic::Ordering::Relaxed);
+        drop(two);
         waiter.join().unwrap();
     },
 };
