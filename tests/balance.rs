@@ -99,6 +99,19 @@ fn settle() {
     (0..8).for_each(|_| index.maintain());
 }
 
+/// The bytes that live once it is quiet: a scope does not wait for its threads' thread-locals, so the last of them may
+/// still be on their way out.
+fn settled_below(bound: usize) -> usize {
+    for _ in 0..100 {
+        settle();
+        if live_bytes() <= bound {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    live_bytes()
+}
+
 #[test]
 fn everything_is_given_back_when_everything_is_gone() {
     const ROUNDS: usize = 100;
@@ -109,8 +122,7 @@ fn everything_is_given_back_when_everything_is_gone() {
     settle();
     let before = live_bytes();
     (0..ROUNDS).for_each(live_and_die);
-    settle();
-    let after = live_bytes();
+    let after = settled_below(before + NOISE);
     println!("{before} bytes before, {after} after {ROUNDS} more indexes");
     // One object of any kind lost in each round would be more than this.
     assert!(after <= before + NOISE, "{before} before, {after} after");
