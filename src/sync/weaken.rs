@@ -100,18 +100,16 @@ fn weakened(given: Ordering, part: Option<Part>) -> Ordering {
 /// Writes the site down if it has an ordering to lose and has not been seen.
 fn note(caller: &Location<'_>, success: Ordering, failure: Option<Ordering>) {
     static LIST: OnceLock<Option<String>> = OnceLock::new();
-    static SEEN: Mutex<Option<HashSet<(u32, u32, &'static str)>>> = Mutex::new(None);
+    static SEEN: Mutex<Option<HashSet<String>>> = Mutex::new(None);
     let Some(list) = LIST.get_or_init(|| std::env::var("SITES").ok()) else { return };
     let is_relaxed = |ordering: Ordering| ordering == Ordering::Relaxed;
     if is_relaxed(success) && failure.is_none_or(is_relaxed) {
         return;
     }
     let mut seen = SEEN.lock().expect("no holder panics");
-    let file: &'static str = caller.file().to_owned().leak();
-    if seen.get_or_insert_default().insert((caller.line(), caller.column(), file)) {
+    if seen.get_or_insert_default().insert(caller.to_string()) {
         let failure = failure.map(|failure| format!(" {failure:?}")).unwrap_or_default();
         let mut list = OpenOptions::new().append(true).create(true).open(list).expect("SITES names a file");
-        writeln!(list, "{}:{}:{} {success:?}{failure}", caller.file(), caller.line(), caller.column())
-            .expect("written");
+        writeln!(list, "{caller} {success:?}{failure}").expect("written");
     }
 }

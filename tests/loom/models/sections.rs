@@ -35,7 +35,7 @@ pub(crate) const NEXT: Model = Model {
     name: "insert_against_two_sections",
     twins: &["section_after_load"],
     preemptions: 2,
-    hunting: 1,
+    hunting: 2,
     floor: 40_000,
     run: || insert_before(interval(100, 109)),
 };
