@@ -86,7 +86,7 @@ tsan() {
     "planted race reported"
 }
 
-FUZZ_SECONDS=30
+FUZZ_SECONDS=${FUZZ_SECONDS:-30}
 
 # Three fuzz targets under AddressSanitizer, each from its committed corpus, and each with a sabotage that it must find.
 fuzz() {
