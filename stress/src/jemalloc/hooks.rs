@@ -79,7 +79,11 @@ impl<I: ExtentIndex> ArenaHooks<I> {
     }
 
     fn alloc(&self, wish: u64, bytes: u64, alignment: u64, arena: u32) -> Option<Span> {
-        let span = if wish == 0 { mapping::map(bytes, alignment) } else { mapping::map_at(wish, bytes) }?;
+        let span = match (wish, &self.kept) {
+            (0, Some(_)) => mapping::map_apart(bytes, alignment),
+            (0, None) => mapping::map(bytes, alignment),
+            _ => mapping::map_at(wish, bytes),
+        }?;
         if self.driver.mapped(span, arena).is_err() {
             // SAFETY: mapping's U1: made above, and neither jemalloc nor the index has it.
             unsafe { mapping::unmap(span) };
