@@ -25,6 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use notifier_index::Reason;
 use tikv_jemalloc_sys::extent_hooks_t;
 
+use crate::jemalloc::apart::Apart;
 use crate::jemalloc::checks::Check;
 use crate::jemalloc::driver::Driver;
 use crate::jemalloc::extent_index::ExtentIndex;
@@ -38,6 +39,7 @@ pub(crate) struct ArenaHooks<I: ExtentIndex> {
     /// First, so that a pointer to it is one to the whole: H1.
     table: extent_hooks_t,
     driver: &'static Driver<I>,
+    apart: Apart,
     /// What was mapped for an arena that keeps it; `None` for an arena that gives back.
     kept: Option<Regions>,
     /// The arena is being destroyed: from now on everything is given back.
@@ -59,7 +61,13 @@ impl<I: ExtentIndex> ArenaHooks<I> {
             merge: Some(merge::<I>),
         };
         let kept = keeps.then(Regions::default);
-        Box::leak(Box::new(ArenaHooks { table, driver, kept, is_closing: AtomicBool::new(false) }))
+        Box::leak(Box::new(ArenaHooks {
+            table,
+            driver,
+            apart: Apart::default(),
+            kept,
+            is_closing: AtomicBool::new(false),
+        }))
     }
 
     /// The table to make an arena with.
@@ -79,14 +87,10 @@ impl<I: ExtentIndex> ArenaHooks<I> {
     }
 
     fn alloc(&self, wish: u64, bytes: u64, alignment: u64, arena: u32) -> Option<Span> {
-        let span = match (wish, &self.kept) {
-            (0, Some(_)) => mapping::map_apart(bytes, alignment),
-            (0, None) => mapping::map(bytes, alignment),
-            _ => mapping::map_at(wish, bytes),
-        }?;
+        let span = if wish == 0 { self.apart.map(bytes, alignment) } else { self.apart.map_at(wish, bytes) }?;
         if self.driver.mapped(span, arena).is_err() {
             // SAFETY: mapping's U1: made above, and neither jemalloc nor the index has it.
-            unsafe { mapping::unmap(span) };
+            unsafe { self.apart.unmap(span) };
             return None;
         }
         if let Some(regions) = &self.kept {
@@ -109,7 +113,7 @@ impl<I: ExtentIndex> ArenaHooks<I> {
             return false;
         };
         // SAFETY: mapping's U1 by H2: jemalloc wants to be rid of it, and the index no longer has it.
-        if unsafe { mapping::unmap(span) } {
+        if unsafe { self.apart.unmap(span) } {
             return true;
         }
         if self.driver.mapped(span, arena).is_err() {

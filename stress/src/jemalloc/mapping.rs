@@ -23,16 +23,6 @@ pub(crate) fn map(bytes: u64, alignment: u64) -> Option<Span> {
     Some(kept)
 }
 
-/// As [`map`], with a page behind it that nobody can use and that stays for ever, so that no two of these mappings touch:
-/// jemalloc 5.3.1 was seen to coalesce touching ones of different arenas, under the lock of one of them.
-pub(crate) fn map_apart(bytes: u64, alignment: u64) -> Option<Span> {
-    let both = map(bytes.checked_add(PAGE)?, alignment)?;
-    let (span, gap) = (span_of(both.start(), bytes)?, span_of(both.start() + bytes, PAGE)?);
-    // SAFETY: made just now, and nobody has been told of it. If it is refused, the page is mapped and unused all the same.
-    unsafe { libc::mprotect(pointer(gap.start()), PAGE as usize, libc::PROT_NONE) };
-    Some(span)
-}
-
 /// Maps fresh zeroed memory exactly there, or nothing if anything is there already.
 pub(crate) fn map_at(start: u64, bytes: u64) -> Option<Span> {
     let got = map_somewhere(start, bytes)?;
@@ -51,6 +41,15 @@ pub(crate) fn map_at(start: u64, bytes: u64) -> Option<Span> {
 pub(crate) unsafe fn unmap(span: Span) -> bool {
     // SAFETY: U1 by contract.
     unsafe { libc::munmap(pointer(span.start()), byte_len(span)) == 0 }
+}
+
+/// Makes memory one that nobody can use; if the kernel refuses, it is only unused.
+///
+/// # Safety
+/// U1.
+pub(crate) unsafe fn forbid(span: Span) {
+    // SAFETY: U1 by contract.
+    unsafe { libc::mprotect(pointer(span.start()), byte_len(span), libc::PROT_NONE) };
 }
 
 /// Tells the kernel that the contents may go, at once (zeroed afterwards) or when it likes; false if it refused.

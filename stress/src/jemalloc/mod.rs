@@ -24,6 +24,7 @@ use crate::cli::{Impossible, JemallocOptions, Retain};
 use crate::part_process;
 use crate::report::Outcome;
 
+mod apart;
 mod cell;
 mod change_log;
 mod checks;
