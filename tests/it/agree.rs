@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use stress::model::{Change, Operation, Query};
 use stress::span::{NotifierId, Owner, Span};
 
+use crate::turn::together;
 use crate::ways::Way;
 use crate::world::{Vehicle, World};
 
@@ -132,6 +133,7 @@ impl Resolver {
 }
 
 fn run(steps: &[Step], owner_count: Owner) {
+    let _turn = together();
     let index = NotifierIndex::new();
     let mut world = World::new(&index, owner_count as usize);
     let mut resolver = Resolver { next_id: 0 };
