@@ -39,6 +39,60 @@ impl Step {
     }
 }
 
+/// Operations that take a value and yield the one before.
+macro_rules! read_modify_write {
+    ($value:ty: $($operation:ident)+) => {
+        $(#[track_caller]
+        pub(crate) fn $operation(&self, value: $value, order: Ordering) -> $value {
+            self.1.take();
+            self.0.$operation(value, weaken::ordering(order))
+        })+
+    };
+}
+
+/// The operations that integers and pointers have in common.
+macro_rules! common_operations {
+    ($value:ty) => {
+        #[track_caller]
+        pub(crate) fn load(&self, order: Ordering) -> $value {
+            self.1.take();
+            self.0.load(weaken::ordering(order))
+        }
+
+        #[track_caller]
+        pub(crate) fn store(&self, value: $value, order: Ordering) {
+            self.1.take();
+            self.0.store(value, weaken::ordering(order));
+        }
+
+        read_modify_write!($value: swap);
+
+        #[track_caller]
+        pub(crate) fn compare_exchange(
+            &self,
+            current: $value,
+            new: $value,
+            success: Ordering,
+            failure: Ordering,
+        ) -> Result<$value, $value> {
+            self.1.take();
+            let (success, failure) = weaken::orderings(success, failure);
+            self.0.compare_exchange(current, new, success, failure)
+        }
+
+        #[track_caller]
+        pub(crate) fn compare_exchange_weak(
+            &self,
+            current: $value,
+            new: $value,
+            success: Ordering,
+            failure: Ordering,
+        ) -> Result<$value, $value> {
+            self.compare_exchange(current, new, success, failure)
+        }
+    };
+}
+
 macro_rules! atomic_integer {
     ($name:ident, $value:ty) => {
         /// As of the same name in std.
@@ -53,77 +107,8 @@ macro_rules! atomic_integer {
                 $name(model::$name::new(value), Step::new())
             }
 
-            #[track_caller]
-            pub(crate) fn load(&self, order: Ordering) -> $value {
-                self.1.take();
-                self.0.load(weaken::ordering(order))
-            }
-
-            #[track_caller]
-            pub(crate) fn store(&self, value: $value, order: Ordering) {
-                self.1.take();
-                self.0.store(value, weaken::ordering(order));
-            }
-
-            #[track_caller]
-            pub(crate) fn swap(&self, value: $value, order: Ordering) -> $value {
-                self.1.take();
-                self.0.swap(value, weaken::ordering(order))
-            }
-
-            #[track_caller]
-            pub(crate) fn fetch_add(&self, value: $value, order: Ordering) -> $value {
-                self.1.take();
-                self.0.fetch_add(value, weaken::ordering(order))
-            }
-
-            #[track_caller]
-            pub(crate) fn fetch_sub(&self, value: $value, order: Ordering) -> $value {
-                self.1.take();
-                self.0.fetch_sub(value, weaken::ordering(order))
-            }
-
-            #[track_caller]
-            pub(crate) fn fetch_or(&self, value: $value, order: Ordering) -> $value {
-                self.1.take();
-                self.0.fetch_or(value, weaken::ordering(order))
-            }
-
-            #[track_caller]
-            pub(crate) fn fetch_and(&self, value: $value, order: Ordering) -> $value {
-                self.1.take();
-                self.0.fetch_and(value, weaken::ordering(order))
-            }
-
-            #[track_caller]
-            pub(crate) fn fetch_max(&self, value: $value, order: Ordering) -> $value {
-                self.1.take();
-                self.0.fetch_max(value, weaken::ordering(order))
-            }
-
-            #[track_caller]
-            pub(crate) fn compare_exchange(
-                &self,
-                current: $value,
-                new: $value,
-                success: Ordering,
-                failure: Ordering,
-            ) -> Result<$value, $value> {
-                self.1.take();
-                let (success, failure) = weaken::orderings(success, failure);
-                self.0.compare_exchange(current, new, success, failure)
-            }
-
-            #[track_caller]
-            pub(crate) fn compare_exchange_weak(
-                &self,
-                current: $value,
-                new: $value,
-                success: Ordering,
-                failure: Ordering,
-            ) -> Result<$value, $value> {
-                self.compare_exchange(current, new, success, failure)
-            }
+            common_operations!($value);
+            read_modify_write!($value: fetch_add fetch_sub fetch_or fetch_and fetch_max);
 
             #[track_caller]
             pub(crate) fn fetch_update(
@@ -160,47 +145,7 @@ impl<T> AtomicPtr<T> {
         AtomicPtr(model::AtomicPtr::new(value), Step::new())
     }
 
-    #[track_caller]
-    pub(crate) fn load(&self, order: Ordering) -> *mut T {
-        self.1.take();
-        self.0.load(weaken::ordering(order))
-    }
-
-    #[track_caller]
-    pub(crate) fn store(&self, value: *mut T, order: Ordering) {
-        self.1.take();
-        self.0.store(value, weaken::ordering(order));
-    }
-
-    #[track_caller]
-    pub(crate) fn swap(&self, value: *mut T, order: Ordering) -> *mut T {
-        self.1.take();
-        self.0.swap(value, weaken::ordering(order))
-    }
-
-    #[track_caller]
-    pub(crate) fn compare_exchange(
-        &self,
-        current: *mut T,
-        new: *mut T,
-        success: Ordering,
-        failure: Ordering,
-    ) -> Result<*mut T, *mut T> {
-        self.1.take();
-        let (success, failure) = weaken::orderings(success, failure);
-        self.0.compare_exchange(current, new, success, failure)
-    }
-
-    #[track_caller]
-    pub(crate) fn compare_exchange_weak(
-        &self,
-        current: *mut T,
-        new: *mut T,
-        success: Ordering,
-        failure: Ordering,
-    ) -> Result<*mut T, *mut T> {
-        self.compare_exchange(current, new, success, failure)
-    }
+    common_operations!(*mut T);
 }
 
 impl<T> Default for AtomicPtr<T> {

@@ -19,6 +19,16 @@ const MOST_INTERVALS: usize = 50_000_000;
 /// Longest time that a job or a round may be asked for, in seconds.
 const MOST_SECONDS: f64 = 86_400.0;
 
+/// What is chosen by name on the command line.
+pub trait Named: ValueEnum {
+    /// Its name there, and in the rows.
+    fn name(&self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+}
+
+impl<T: ValueEnum> Named for T {}
+
 /// The main job of notifier-index, and races against what one would use instead.
 #[derive(Debug, Parser)]
 #[command(name = "stress", version, about)]
@@ -86,17 +96,6 @@ pub enum JemallocSabotage {
 }
 
 impl JemallocSabotage {
-    /// The name used on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            JemallocSabotage::DropSplit => "drop-split",
-            JemallocSabotage::StaleFind => "stale-find",
-            JemallocSabotage::EarlyFree => "early-free",
-            JemallocSabotage::SkipRetry => "skip-retry",
-            JemallocSabotage::SectionAfterLoad => "section-after-load",
-        }
-    }
-
     /// The library's own name of it, if it lies in the library.
     pub fn in_library(self) -> Option<&'static str> {
         match self {
@@ -176,17 +175,6 @@ pub enum Shape {
     Adversarial,
 }
 
-impl Shape {
-    /// The name used on the command line and in the rows.
-    pub fn name(self) -> &'static str {
-        match self {
-            Shape::Disjoint => "disjoint",
-            Shape::Overlap => "overlap",
-            Shape::Adversarial => "adversarial",
-        }
-    }
-}
-
 /// Contenders of the race.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ContenderName {
@@ -210,24 +198,6 @@ pub enum ContenderName {
     Skiplist,
     /// `scc::TreeIndex`; disjoint only.
     SccTreeindex,
-}
-
-impl ContenderName {
-    /// The name used on the command line and in the rows.
-    pub fn name(self) -> &'static str {
-        match self {
-            ContenderName::All => "all",
-            ContenderName::Reader => "reader",
-            ContenderName::Guard => "guard",
-            ContenderName::Snapshot => "snapshot",
-            ContenderName::LockedMutex => "locked-mutex",
-            ContenderName::LockedRwlock => "locked-rwlock",
-            ContenderName::MutexBtreemap => "mutex-btreemap",
-            ContenderName::ArcswapImbl => "arcswap-imbl",
-            ContenderName::Skiplist => "skiplist",
-            ContenderName::SccTreeindex => "scc-treeindex",
-        }
-    }
 }
 
 /// Sabotages of the race.
@@ -352,20 +322,7 @@ mod tests {
 
     #[test]
     fn names_are_those_of_the_command_line() {
-        for name in ContenderName::value_variants() {
-            assert_eq!(name.to_possible_value().unwrap().get_name(), name.name());
-        }
-        for sabotage in JemallocSabotage::value_variants() {
-            assert_eq!(sabotage.to_possible_value().unwrap().get_name(), sabotage.name());
-        }
-        for sabotage in TortureSabotage::value_variants() {
-            assert_eq!(sabotage.to_possible_value().unwrap().get_name(), sabotage.name());
-        }
-        for mix in MixName::value_variants() {
-            assert_eq!(mix.to_possible_value().unwrap().get_name(), mix.name());
-        }
-        for shape in Shape::value_variants() {
-            assert_eq!(shape.to_possible_value().unwrap().get_name(), shape.name());
-        }
+        assert_eq!(ContenderName::MutexBtreemap.name(), "mutex-btreemap");
+        assert_eq!(TortureSabotage::EarlyFree.in_library().unwrap(), "early_free");
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::{MOST_SECONDS, count, seconds};
+use super::{MOST_SECONDS, Named, count, seconds};
 
 /// Most threads for each core that `torture` may be asked for.
 const MOST_THREADS_PER_CORE: usize = 32;
@@ -65,19 +65,6 @@ pub enum MixName {
     Hostile,
 }
 
-impl MixName {
-    /// The name used on the command line and in the rows.
-    pub fn name(self) -> &'static str {
-        match self {
-            MixName::All => "all",
-            MixName::Lookups => "lookups",
-            MixName::Changes => "changes",
-            MixName::Sections => "sections",
-            MixName::Hostile => "hostile",
-        }
-    }
-}
-
 /// Sabotages of the torture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum TortureSabotage {
@@ -104,22 +91,6 @@ pub enum TortureSabotage {
 }
 
 impl TortureSabotage {
-    /// The name used on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            TortureSabotage::DropSplit => "drop-split",
-            TortureSabotage::StaleFind => "stale-find",
-            TortureSabotage::EarlyFree => "early-free",
-            TortureSabotage::MirrorBehind => "mirror-behind",
-            TortureSabotage::SectionAfterLoad => "section-after-load",
-            TortureSabotage::GenerationAfterScan => "generation-after-scan",
-            TortureSabotage::NoCoverage => "no-coverage",
-            TortureSabotage::NoRaise => "no-raise",
-            TortureSabotage::LostWake => "lost-wake",
-            TortureSabotage::SkipRetry => "skip-retry",
-        }
-    }
-
     /// The library's own name of it, if it lies in the library.
     pub fn in_library(self) -> Option<String> {
         let is_ours = matches!(self, TortureSabotage::DropSplit | TortureSabotage::StaleFind);

@@ -20,7 +20,7 @@
 
 use std::time::Duration;
 
-use crate::cli::{Impossible, JemallocOptions, Retain};
+use crate::cli::{Impossible, JemallocOptions, Named, Retain};
 use crate::part_process;
 use crate::report::Outcome;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cli::JemallocOptions;
+use crate::cli::{JemallocOptions, Named};
 use crate::jemalloc::part::Part;
 use crate::jemalloc::patience;
 use crate::part_process;
@@ -50,7 +50,7 @@ fn command(options: &JemallocOptions, retain: bool, churn: Duration) -> std::io:
     command.args(["jemalloc", "--retain", if retain { "true" } else { "false" }]);
     command.args(["--threads", &options.threads.to_string(), "--seconds", &churn.as_secs_f64().to_string()]);
     if let Some(sabotage) = options.sabotage {
-        command.args(["--break", sabotage.name()]);
+        command.args(["--break", &sabotage.name()]);
     }
     Ok(command)
 }

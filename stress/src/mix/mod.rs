@@ -16,7 +16,7 @@ mod roster;
 mod table;
 mod worker;
 
-use crate::cli::{Impossible, MixOptions, MixSabotage};
+use crate::cli::{Impossible, MixOptions, MixSabotage, Named};
 use crate::history::Recorder;
 use crate::progress::Progress;
 use crate::report::Outcome;

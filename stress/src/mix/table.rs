@@ -3,7 +3,7 @@
 use super::course::Course;
 use super::lane::{Figures, Racer};
 use super::roster::{Entrant, NOT_RUN, is_disjoint_only, is_lock};
-use crate::cli::MixOptions;
+use crate::cli::{MixOptions, Named};
 use crate::report::{self, Row, Spread};
 
 const HEADERS: [&str; 12] = [
@@ -75,8 +75,8 @@ fn print_remarks(course: &Course, entrants: &[Entrant]) {
 /// The row of a contender; of one that did not run, only what was asked.
 pub(super) fn row(course: &Course, entrant: &Entrant) -> Row {
     let mut row = Row {
-        contender: entrant.name.name().to_owned(),
-        workload: course.workload.shape().name().to_owned(),
+        contender: entrant.name.name(),
+        workload: course.workload.shape().name(),
         intervals: Some(course.notifier_count as u64),
         threads: Some(course.thread_count as u64),
         find_share: Some(course.find_share),

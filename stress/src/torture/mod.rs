@@ -21,7 +21,7 @@
 
 use std::time::SystemTime;
 
-use crate::cli::{Impossible, TortureOptions};
+use crate::cli::{Impossible, Named, TortureOptions};
 use crate::progress::Progress;
 use crate::report::Outcome;
 

@@ -4,7 +4,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::cli::{MixName, TortureOptions, TortureSabotage};
+use crate::cli::{MixName, Named, TortureOptions, TortureSabotage};
 use crate::part_process;
 use crate::progress::Progress;
 
@@ -73,7 +73,7 @@ fn arguments(options: &TortureOptions, name: MixName, seed: u64) -> Vec<String> 
         "torture --mix {} --seed {seed} --seconds {seconds} --threads-per-core {threads_per_core}",
         name.name()
     );
-    let sabotage = options.sabotage.map(|sabotage| ["--break".to_owned(), sabotage.name().to_owned()]);
+    let sabotage = options.sabotage.map(|sabotage| ["--break".to_owned(), sabotage.name()]);
     line.split(' ').map(str::to_owned).chain(sabotage.into_iter().flatten()).collect()
 }
 

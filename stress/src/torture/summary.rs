@@ -1,6 +1,6 @@
 //! The report line, and what is printed at the end.
 
-use crate::cli::MixName;
+use crate::cli::{MixName, Named};
 use crate::report::{Row, print_table};
 
 use super::campaign::Findings;
@@ -51,7 +51,8 @@ fn share(part: u64, whole: u64) -> f64 {
 
 /// Every counter of every mix; what a mix must have seen is marked with an asterisk.
 pub(crate) fn print(reports: &[MixReport]) {
-    let headers: Vec<&str> = std::iter::once("count").chain(reports.iter().map(|report| report.name.name())).collect();
+    let names: Vec<String> = reports.iter().map(|report| report.name.name()).collect();
+    let headers: Vec<&str> = std::iter::once("count").chain(names.iter().map(String::as_str)).collect();
     let cell = |mark: Mark, report: &MixReport| {
         let asterisk = if demanded(report.name).contains(&mark) { " *" } else { "" };
         format!("{}{asterisk}", report.findings.marks.get(mark))
@@ -84,7 +85,7 @@ pub(crate) fn row(report: &MixReport) -> Row {
     let rate = |count: u64| Some(count as f64 / findings.working_seconds.max(1e-9) / 1e6);
     Row {
         contender: "torture".to_owned(),
-        workload: report.name.name().to_owned(),
+        workload: report.name.name(),
         intervals: Some(findings.notifiers_max),
         threads: Some(findings.threads),
         find_share: Some(share(finds, finds + changes) / 100.0),
