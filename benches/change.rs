@@ -4,6 +4,7 @@ mod sets;
 
 use criterion::{BatchSize, BenchmarkGroup, Criterion, Throughput, measurement::WallTime};
 use sets::{Locked, Ours, Round, SHAPES, SIZES, Set, interval, settings};
+use stress::cli::Named;
 use stress::contender::locked::{LockedChange, LockedRegistration};
 use stress::workload::FIRST_OWNER;
 

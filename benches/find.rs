@@ -7,6 +7,7 @@ use std::hint::black_box;
 use criterion::{BenchmarkGroup, Criterion, Throughput, measurement::WallTime};
 use notifier_index::Interval;
 use sets::{Locked, Ours, Round, SHAPES, SIZES, Set, settings};
+use stress::cli::Named;
 use stress::span::Span;
 use stress::workload::FIRST_OWNER;
 

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use criterion::{BenchmarkGroup, Criterion, measurement::WallTime};
 use notifier_index::Interval;
 use sets::{Locked, Ours, Round, SHAPES, SIZES, Set, interval, settings};
+use stress::cli::Named;
 use stress::span::Span;
 use stress::workload::FIRST_OWNER;
 

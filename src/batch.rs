@@ -1,5 +1,6 @@
 //! Several changes as one version.
 
+use std::cell::RefCell;
 use std::collections::TryReserveError;
 use std::fmt;
 use std::marker::PhantomData;
@@ -93,7 +94,8 @@ pub struct Batch<'a> {
 
 enum Change<'a> {
     Insert(Interval, ErasedRecord),
-    Update(Interval, &'a RawRegistration),
+    /// And whether it takes addresses away, known once it has been applied.
+    Update(Interval, &'a RawRegistration, bool),
     Remove(RawRegistration, u64),
     /// Taken back after a refusal.
     Withdrawn,
@@ -189,7 +191,7 @@ impl<'a> Batch<'a> {
             return Err(BatchErrorKind::ForeignRegistration);
         }
         self.make_room().map_err(|_| BatchErrorKind::OutOfMemory)?;
-        self.changes.push(Change::Update(interval, registration.raw()));
+        self.changes.push(Change::Update(interval, registration.raw(), false));
         Ok(())
     }
 
@@ -232,19 +234,19 @@ impl<'a> Batch<'a> {
     ///
     /// # Errors
     /// [`BatchError`] with the batch; nothing was changed.
-    pub fn commit(self) -> Result<Committed, BatchError<'a>> {
+    pub fn commit(mut self) -> Result<Committed, BatchError<'a>> {
         self.engine.release(RELEASE_BUDGET);
         remove_orphans(self.engine);
         let is_idle = self.is_empty();
         let grows = self.changes.iter().any(|change| !matches!(change, Change::Remove(..)));
         let limit = if grows { Limit::Heeded } else { Limit::Exceeded };
         let mut locator = Locator::default();
-        let changes = &self.changes;
+        let changes = RefCell::new(&mut self.changes);
         let edit = |draft: &mut Draft<'_>| match is_idle {
             true => Ok(Step::Keep(())),
-            false => apply_all(draft, changes, &mut locator),
+            false => apply_all(draft, &mut changes.borrow_mut(), &mut locator),
         };
-        match self.engine.change(limit, edit, |()| changes.iter().for_each(settle)) {
+        match self.engine.change(limit, edit, |()| changes.borrow().iter().for_each(settle)) {
             Ok(changed) => Ok(self.into_committed(changed.version)),
             Err(refusal) => Err(BatchError { kind: refusal.into(), batch: self }),
         }
@@ -300,21 +302,22 @@ impl fmt::Debug for Batch<'_> {
     }
 }
 
-fn apply_all(draft: &mut Draft<'_>, changes: &[Change<'_>], locator: &mut Locator) -> Result<Step<()>, Refusal> {
-    for (at, change) in changes.iter().enumerate() {
-        let located = match change {
+fn apply_all(draft: &mut Draft<'_>, changes: &mut [Change<'_>], locator: &mut Locator) -> Result<Step<()>, Refusal> {
+    for at in 0..changes.len() {
+        let (earlier, rest) = changes.split_at_mut(at);
+        let located = match &mut rest[0] {
             Change::Insert(interval, record) => {
                 insert(draft, *interval, record.0)?;
                 Located::Done(())
             }
-            Change::Update(interval, registration) => {
-                let act =
-                    |draft: &mut Draft<'_>, record: &Header, start| draft.update(record, start, *interval).map(drop);
-                relocate(draft, &changes[..at], registration.header(), locator, act)?
+            Change::Update(interval, registration, has_lost) => {
+                let act = |draft: &mut Draft<'_>, record: &Header, start| draft.update(record, start, *interval);
+                let located = relocate(draft, earlier, registration.header(), locator, act)?;
+                located.map(|old| *has_lost = !interval.covers(old))
             }
             Change::Remove(registration, _) => {
                 let act = |draft: &mut Draft<'_>, record: &Header, start| draft.remove(record, start);
-                relocate(draft, &changes[..at], registration.header(), locator, act)?
+                relocate(draft, earlier, registration.header(), locator, act)?
             }
             Change::Withdrawn => Located::Done(()),
         };
@@ -339,33 +342,30 @@ pub(crate) fn insert(draft: &mut Draft<'_>, interval: Interval, record: NonNull<
 }
 
 /// Changes a record where it stands: where an earlier change of this batch has put it, or where the base has it.
-fn relocate(
+fn relocate<T>(
     draft: &mut Draft<'_>,
     earlier: &[Change<'_>],
     record: &Header,
     locator: &mut Locator,
-    act: impl Fn(&mut Draft<'_>, &Header, u64) -> Option<()>,
-) -> Result<Located, Refusal> {
+    act: impl Fn(&mut Draft<'_>, &Header, u64) -> Option<T>,
+) -> Result<Located<T>, Refusal> {
     draft.reserve(record.owner())?;
-    if act(draft, record, record.location()).is_some() {
-        return Ok(Located::Done(()));
+    if let Some(done) = act(draft, record, record.location()) {
+        return Ok(Located::Done(done));
     }
     let moved = earlier.iter().rev().find_map(|change| match change {
-        Change::Update(to, registration) if std::ptr::eq(registration.header(), record) => Some(to.start()),
+        Change::Update(to, registration, _) if std::ptr::eq(registration.header(), record) => Some(to.start()),
         _ => None,
     });
-    if moved.is_some_and(|start| act(draft, record, start).is_some()) {
-        return Ok(Located::Done(()));
+    if let Some(done) = moved.and_then(|start| act(draft, record, start)) {
+        return Ok(Located::Done(done));
     }
     Ok(locator.act(draft, record, |draft, start| act(draft, record, start)))
 }
 
 fn settle(change: &Change<'_>) {
     match change {
-        Change::Update(interval, registration) => {
-            registration.header().set_location(interval.start());
-            registration.header().bounds_changed();
-        }
+        Change::Update(interval, registration, has_lost) => registration.header().moved(*interval, *has_lost),
         Change::Remove(registration, _) => registration.header().activity().mark_removed(),
         Change::Insert(..) | Change::Withdrawn => {}
     }

@@ -26,6 +26,7 @@ use std::ptr::{self, NonNull};
 use crate::activity::Activity;
 use crate::busted::{self, Sabotage};
 use crate::error::WouldBlock;
+use crate::interval::Interval;
 use crate::notifier::{Invalidating, Notifier};
 use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, Witness, dealloc};
 use crate::tree::{EntryHeader, EntryPtr};
@@ -194,9 +195,11 @@ impl Header {
         self.activity.is_live()
     }
 
-    /// Makes tickets stale after new bounds were published: published first, then raised (R5).
-    pub(crate) fn bounds_changed(&self) {
-        if !busted::is(Sabotage::NoRaise) {
+    /// After new bounds were published. Where addresses were taken away, tickets become stale: published first, then
+    /// raised (R5).
+    pub(crate) fn moved(&self, to: Interval, has_lost: bool) {
+        self.set_location(to.start());
+        if has_lost && !busted::is(Sabotage::NoRaise) {
             self.activity.raise();
         }
     }
@@ -207,7 +210,7 @@ impl Header {
         self.location.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn set_location(&self, start: u64) {
+    fn set_location(&self, start: u64) {
         // [O11] Relaxed: a hint, verified by look-up.
         self.location.store(start, Ordering::Relaxed);
     }

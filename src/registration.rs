@@ -32,13 +32,23 @@ pub(crate) struct Locator {
 }
 
 /// What became of an attempt.
-pub(crate) enum Located<T = ()> {
+pub(crate) enum Located<T> {
     /// The change was made.
     Done(T),
     /// Another thread is moving it; a newer base will tell where to.
     Outrun,
     /// It is not there.
     Absent,
+}
+
+impl<T> Located<T> {
+    pub(crate) fn map<U>(self, of: impl FnOnce(T) -> U) -> Located<U> {
+        match self {
+            Located::Done(done) => Located::Done(of(done)),
+            Located::Outrun => Located::Outrun,
+            Located::Absent => Located::Absent,
+        }
+    }
 }
 
 impl Locator {
@@ -263,12 +273,7 @@ impl<N: Send + Sync + 'static> Registration<N> {
                 Located::Absent => Step::Keep(None),
             })
         };
-        let settle = |old: &Option<Interval>| {
-            record.set_location(interval.start());
-            if old.is_some_and(|old| !interval.covers(old)) {
-                record.bounds_changed();
-            }
-        };
+        let settle = |old: &Option<Interval>| record.moved(interval, old.is_some_and(|old| !interval.covers(old)));
         Ok(self.raw.engine.change(Limit::Heeded, edit, settle)?.version)
     }
 

@@ -23,6 +23,22 @@ fn shrinking_makes_tickets_stale_and_ends_the_calls() {
     assert_eq!(registration.payload().calls(), 1);
 }
 
+/// As below, through a batch.
+#[test]
+fn growing_in_a_batch_leaves_tickets_fresh() {
+    let _deadline = deadline();
+    let index = NotifierIndex::new();
+    let ops = index.register_notifier_ops();
+    let registration = index.insert(&ops, between(50, 99), Probe::quiet()).unwrap();
+    for (bounds, is_stale) in [(between(0, 99), false), (between(0, 199), false), (between(10, 299), true)] {
+        let ticket = registration.read_begin(between(60, 70)).unwrap();
+        let mut batch = index.batch();
+        batch.update(&registration, bounds).unwrap();
+        batch.commit().unwrap();
+        assert_eq!((registration.interval(), registration.read_retry(ticket)), (bounds, is_stale));
+    }
+}
+
 /// A ticket is about addresses: it stays fresh as long as none of the notifier's is given up.
 #[test]
 fn growing_leaves_tickets_fresh() {
