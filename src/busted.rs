@@ -46,11 +46,19 @@ pub(crate) enum Sabotage {
     UncountedSection,
     /// Slabs are counted before the slots in them are gathered. Must fail: `loom`, `slabs_are_listed_whole`.
     SlabsFirst,
+    /// Who waits at a gauge pushes its phase by two instead of three. Must fail: `loom`, `gauge_waits_for_sections`.
+    ShortWait,
+    /// The last owner of a version does not acquire what the others read. Must fail: `loom`, `last_owner_reports_all`.
+    LooseLastOwner,
+    /// A grace period has passed as soon as it is asked for. Must fail: `loom`, `grace_is_seen_by_all`.
+    HastyGrace,
+    /// The end of a section's callbacks rings for nobody. Must fail: `loom`, `walks_are_waited_for`.
+    QuietWalk,
 }
 
 /// All of them, by name.
 #[cfg(busted)]
-const NAMES: [(&str, Sabotage); 19] = [
+const NAMES: [(&str, Sabotage); 23] = [
     ("early_free", Sabotage::EarlyFree),
     ("mirror_behind", Sabotage::MirrorBehind),
     ("section_after_load", Sabotage::SectionAfterLoad),
@@ -70,6 +78,10 @@ const NAMES: [(&str, Sabotage); 19] = [
     ("torn_bounds", Sabotage::TornBounds),
     ("uncounted_section", Sabotage::UncountedSection),
     ("slabs_first", Sabotage::SlabsFirst),
+    ("short_wait", Sabotage::ShortWait),
+    ("loose_last_owner", Sabotage::LooseLastOwner),
+    ("hasty_grace", Sabotage::HastyGrace),
+    ("quiet_walk", Sabotage::QuietWalk),
 ];
 
 /// Whether this sabotage was switched on.

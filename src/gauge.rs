@@ -17,6 +17,7 @@
 use std::time::Instant;
 
 use crate::bell::Bell;
+use crate::busted::{self, Sabotage};
 use crate::sync::{AtomicU64, Ordering, fence};
 
 /// A count of things, and a way to wait for those that are there.
@@ -54,23 +55,29 @@ impl Gauge {
 
     /// Waits until all that are counted now have left. False if the time ran out.
     pub(crate) fn wait(&self, deadline: Option<Instant>) -> bool {
-        // [O18] SeqCst, partner of the fence in `advance`: what is counted now is also seen by whoever moves the phase
-        // on twice from here.
-        fence(Ordering::SeqCst);
-        let target = self.phase.load(Ordering::Relaxed) + 3;
+        let target = self.target();
         self.bell.wait_until(|| self.advance(target), deadline)
     }
 
+    /// The phase in which all that are counted now have left.
+    pub(crate) fn target(&self) -> u64 {
+        // [O18] SeqCst, partner of the fence in `advance`: what is counted now is also seen by whoever moves the phase
+        // on twice from here.
+        fence(Ordering::SeqCst);
+        self.phase.load(Ordering::Relaxed) + if busted::is(Sabotage::ShortWait) { 2 } else { 3 }
+    }
+
     /// Pushes the phase on as far as it goes; whether it has reached `target`.
-    fn advance(&self, target: u64) -> bool {
+    pub(crate) fn advance(&self, target: u64) -> bool {
         loop {
-            // [O18] Acquire, partner of the Release below: what others have seen drained, is over here too.
+            // [O18] Acquire, partner of the Release below: what others have seen drained, is over here too; behind the look
+            // that ends the wait there is no fence.
             let phase = self.phase.load(Ordering::Acquire);
             if phase >= target {
                 return true;
             }
             fence(Ordering::SeqCst);
-            // [O18] Acquire, partner of the Release in `leave`.
+            // [O18] Acquire, partner of the Release in `leave`: of one that joined late, this turn may be the first to know.
             if self.counts[((phase + 1) % 2) as usize].load(Ordering::Acquire) > 0 {
                 return false;
             }

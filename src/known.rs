@@ -11,18 +11,24 @@
 use crate::activity::Stamp;
 use crate::busted::{self, Sabotage};
 use crate::interval::Interval;
-use crate::sync::{AtomicU64, Ordering, fence};
+use crate::sync::{AtomicU64, Ordering, Witness, fence};
 
 /// See the module's page.
 pub(crate) struct Known {
     stamp: AtomicU64,
     start: AtomicU64,
     last: AtomicU64,
+    writer: Witness,
 }
 
 impl Known {
     pub(crate) fn nothing() -> Self {
-        Known { stamp: AtomicU64::new(Stamp::NONE), start: AtomicU64::new(0), last: AtomicU64::new(0) }
+        Known {
+            stamp: AtomicU64::new(Stamp::NONE),
+            start: AtomicU64::new(0),
+            last: AtomicU64::new(0),
+            writer: Witness::new(),
+        }
     }
 
     /// Whether the notifier was seen to cover `interval` in the generation `stamp`.
@@ -47,6 +53,7 @@ impl Known {
         {
             return;
         }
+        self.writer.write();
         // [O23] Whoever reads one of the new bounds also sees that they were being written.
         fence(Ordering::Release);
         self.start.store(bounds.start(), Ordering::Relaxed);

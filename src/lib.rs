@@ -58,6 +58,10 @@ mod many;
 mod notifier;
 mod ops;
 mod overflow;
+#[cfg(loom)]
+#[doc(hidden)]
+#[allow(unsafe_code)]
+pub mod parts;
 #[allow(unsafe_code)]
 mod publish;
 mod reader;

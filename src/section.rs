@@ -123,16 +123,16 @@ impl SectionSlot {
 
     /// All callbacks have returned.
     fn stand(&self) {
-        // [O17] Release: what the callbacks did, to whoever waits for them. Acquire, partner of the mark in `wait`: who
-        // is in the room.
-        if self.state.fetch_sub(CALLS, Ordering::AcqRel) & WAITED != 0 {
+        // [O17] Release: what the callbacks did, to whoever waits for them.
+        let state = self.state.fetch_sub(CALLS, Ordering::Release);
+        if state & WAITED != 0 && !busted::is(Sabotage::QuietWalk) {
             self.room.wake_all();
         }
     }
 
     fn end(&self, number: u64) {
-        // [O17] Release, partner of the Acquire loads of waiters: what was changed inside. Acquire as in `stand`.
-        let state = self.state.swap((number + 1) * NUMBER + FREE, Ordering::AcqRel);
+        // [O17] Release, partner of the Acquire loads of waiters: what was changed inside.
+        let state = self.state.swap((number + 1) * NUMBER + FREE, Ordering::Release);
         if state & WAITED != 0 && !busted::is(Sabotage::LostWake) {
             self.room.wake_all();
         }
@@ -159,8 +159,9 @@ impl SectionSlot {
             if now & WAITED != 0 {
                 return true;
             }
-            // [O17] Release, partner of the Acquire in `end` and `stand`: that the waiter is in the room.
-            match self.state.compare_exchange_weak(now, now | WAITED, Ordering::Release, Ordering::Acquire) {
+            // [O17] Relaxed: the end sees the mark because both change one word; who is in the room, the event orders
+            // with its notification. Acquire as above.
+            match self.state.compare_exchange_weak(now, now | WAITED, Ordering::Relaxed, Ordering::Acquire) {
                 Ok(_) => return true,
                 Err(changed) => now = changed,
             }
@@ -326,8 +327,8 @@ impl SectionTable {
     pub(crate) fn wait_for_walks(&self) {
         for at in self.used_slots() {
             let slot = &self.slots[at].0;
-            // [O17] Acquire, partner of the Release in `publish`.
-            let state = slot.state.load(Ordering::Acquire);
+            // [O17] Relaxed: tells which section is meant; `wait` looks again.
+            let state = slot.state.load(Ordering::Relaxed);
             slot.wait(state, |phase| phase == WALKING, None);
         }
         self.overflow.0.walking.wait(None);

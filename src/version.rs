@@ -23,6 +23,7 @@
 use std::cell::UnsafeCell;
 use std::ptr::{self, NonNull};
 
+use crate::busted::{self, Sabotage};
 use crate::engine::Engine;
 use crate::reclaim::Links;
 use crate::reclaim::pool::Class;
@@ -176,13 +177,13 @@ impl Version {
     pub(crate) fn let_go(&self) -> bool {
         // [O5] AcqRel, partner of `park` and of each other: all reading through this version happens before
         // its nodes are used again.
-        self.count.fetch_sub(1, Ordering::AcqRel) == PARKED | 1
+        self.count.fetch_sub(1, busted::weaker(Sabotage::LooseLastOwner, Ordering::AcqRel)) == PARKED | 1
     }
 
     /// The reclaimer passes this version: true if somebody still owns it, who will then report it.
     pub(crate) fn park(&self) -> bool {
-        // [O5] AcqRel, partner of `let_go`.
-        self.count.fetch_or(PARKED, Ordering::AcqRel) != 0
+        // [O5] Acquire, partner of the Release in `let_go`. What the reclaimer did before is its own, and nobody's else.
+        self.count.fetch_or(PARKED, Ordering::Acquire) != 0
     }
 }
 

@@ -8,6 +8,7 @@
 
 use crossbeam_epoch::{Collector, LocalHandle};
 
+use crate::busted::{self, Sabotage};
 use crate::sync::{Arc, AtomicU64, Ordering, process_wide, thread_local, yield_point};
 
 pub(crate) use crossbeam_epoch::Guard as Pin;
@@ -66,10 +67,11 @@ pub(crate) fn drive(horizon: &Arc<Horizon>, seq: u64) {
     let pin = pin();
     if horizon.claim(seq) {
         let horizon = Arc::clone(horizon);
-        pin.defer(move || {
+        let pass = move || {
             // [O7] Release, partner of the load above: the grace period that has passed is published.
             horizon.passed.fetch_max(seq, Ordering::Release);
-        });
+        };
+        if busted::is(Sabotage::HastyGrace) { pass() } else { pin.defer(pass) }
     }
     pin.flush();
 }

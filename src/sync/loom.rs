@@ -302,6 +302,14 @@ impl Witness {
         assert!(is_there, "memory was read after its end");
     }
 
+    /// The memory is written, by one at a time: all other uses must have happened before.
+    #[track_caller]
+    pub(crate) fn write(&self) {
+        // SAFETY: as in `read`.
+        let is_there = self.0.with_mut(|witness| unsafe { (*witness).get() });
+        assert!(is_there, "memory was written after its end");
+    }
+
     /// The memory is given up: all reads must have happened before.
     #[track_caller]
     pub(crate) fn end(&self) {

@@ -38,6 +38,10 @@ impl Witness {
     #[inline(always)]
     pub(crate) fn read(&self) {}
 
+    /// The memory is written, by one at a time.
+    #[inline(always)]
+    pub(crate) fn write(&self) {}
+
     /// The memory is given up: nobody else may look at it from here on.
     #[inline(always)]
     pub(crate) fn end(&self) {}

@@ -32,6 +32,8 @@ impl Witness {
 
     pub(crate) fn read(&self) {}
 
+    pub(crate) fn write(&self) {}
+
     pub(crate) fn end(&self) {}
 }
 

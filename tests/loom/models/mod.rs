@@ -1,5 +1,6 @@
 //! The models, and what they share.
 
+mod parts;
 mod publication;
 mod reclamation;
 mod removal;
@@ -12,6 +13,14 @@ use notifier_index::{Event, Interval, Invalidating, Notifier, NotifierIndex, Rea
 use std::sync::Arc;
 
 pub(crate) const MODELS: &[Model] = &[
+    parts::GAUGE,
+    parts::GAUGE_BARRIER,
+    parts::GAUGE_PASSED,
+    parts::KNOWN,
+    parts::OWNERS,
+    parts::PARK,
+    parts::WALKS,
+    parts::HORIZON,
     publication::VISIBLE,
     publication::NOTHING_LOST,
     publication::AGREE,
