@@ -1,6 +1,12 @@
 //! The bytes of the whole process: back to the start when everything is gone, and bounded while changes are refused.
 //! The tests take turns, because they count what all threads do.
 
+#![cfg_attr(tsan, feature(custom_test_frameworks, test), test_runner(runner::run))]
+
+#[cfg(tsan)]
+#[path = "visible/runner.rs"]
+mod runner;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -75,10 +81,12 @@ fn live_and_die(round: usize) {
     let index = NotifierIndex::new();
     let owners: Vec<Ops<Load>> = (0..40).map(|_| index.register_ops()).collect();
     std::thread::scope(|scope| {
-        for thread in 0..3 {
+        let spawn = |thread: usize| {
             let (index, ops) = (&index, &owners[thread * 17]);
-            scope.spawn(move || change_in_every_way(index, ops, thread as u64 * 100_000));
-        }
+            scope.spawn(move || change_in_every_way(index, ops, thread as u64 * 100_000))
+        };
+        // Joined one by one, which ThreadSanitizer sees.
+        [0, 1, 2].map(spawn).into_iter().for_each(|thread| thread.join().unwrap());
     });
     let registered = index.insert(&owners[0], Interval::FULL, Load::new(0)).unwrap();
     let (snapshot, reader) = (index.snapshot(), index.reader());

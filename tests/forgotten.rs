@@ -1,8 +1,13 @@
 //! Guards and handles that are forgotten: a leak at most. In a process of its own, because a forgotten pin holds back
 //! what every index of the process retires, for good.
 
+#![cfg_attr(tsan, feature(custom_test_frameworks, test), test_runner(runner::run))]
+
 #[path = "it/forget.rs"]
 mod forgetting;
+#[cfg(tsan)]
+#[path = "visible/runner.rs"]
+mod runner;
 
 use notifier_index::{Config, Interval, NotifierIndex};
 
@@ -24,11 +29,12 @@ fn whatever_is_forgotten_is_a_leak_at_most() {
     forget(batch);
     // On a thread of its own, because a forgotten pin stays for as long as its thread.
     std::thread::scope(|scope| {
-        scope.spawn(|| {
+        let pinned = scope.spawn(|| {
             let guard = index.pin();
             assert_eq!(guard.view().len(), 100);
             forget(guard);
         });
+        pinned.join().unwrap();
     });
     let mut committed = index.batch();
     let key = committed.insert(&ops, Interval::point(5), Payload(501)).unwrap();

@@ -1,9 +1,10 @@
 //! Every kind of thread beside every other, for ThreadSanitizer; a program of its own rather than a test of libtest's.
 //!
 //! The standard library comes compiled without instrumentation: its channels, its scoped threads, the slow path of its
-//! locks and libtest itself are reported as races. So what is shared here goes by atomics, joined threads and the
-//! library under test, and whatever is reported is a race. Payloads hold plain memory, which is read through hits and
-//! written when it is dropped; what a callback and a filler share is behind a lock made of one atomic.
+//! locks and libtest itself are reported as races. The other tests do without those by parking_lot and `tests/visible`.
+//! What is shared here goes by atomics, joined threads and the library under test alone, so that nothing else puts the
+//! threads in an order. Payloads hold plain memory, which is read through hits and written when it is dropped; what a
+//! callback and a filler share is behind a lock made of one atomic.
 //!
 //! `RACES_ROUNDS` sets the size; under `--cfg busted`, `BUSTED` names a sabotage.
 
@@ -12,7 +13,7 @@ use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use notifier_index::{
     Event, FoundOrInserted, Held, Interval, Invalidating, Notifier, NotifierIndex, Ops, Reason, Registration, Snapshot,
@@ -24,6 +25,8 @@ const STEPS: u64 = 300;
 const THREADS: u64 = 11;
 const EVENT: Event = Event::new(Reason::Unmap);
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Of one round; beyond it something waits for ever, as it may under a sabotage.
+const ROUND_LIMIT: Duration = Duration::from_secs(60);
 
 /// Plain memory behind one atomic.
 struct Locked<T> {
@@ -116,6 +119,7 @@ struct World {
 }
 
 struct Counts {
+    rounds: AtomicU64,
     changes: AtomicU64,
     looks: AtomicU64,
     callbacks: AtomicU64,
@@ -124,6 +128,7 @@ struct Counts {
 }
 
 static COUNTS: Counts = Counts {
+    rounds: AtomicU64::new(0),
     changes: AtomicU64::new(0),
     looks: AtomicU64::new(0),
     callbacks: AtomicU64::new(0),
@@ -306,6 +311,23 @@ fn round(number: u64) {
     threads.into_iter().for_each(|thread| thread.join().expect("a thread panicked"));
     assert_eq!(old_check(&world.index), Ok(()));
     assert_eq!(world.index.stats().sections_active, 0);
+    count(&COUNTS.rounds);
+}
+
+/// Ends the process if a round does not end in time.
+fn watch() {
+    let (mut round, mut begun) = (0, Instant::now());
+    loop {
+        std::thread::sleep(Duration::from_millis(100));
+        let rounds = COUNTS.rounds.load(Ordering::Relaxed);
+        if rounds != round {
+            (round, begun) = (rounds, Instant::now());
+        }
+        if begun.elapsed() > ROUND_LIMIT {
+            eprintln!("races: round {round} not over after {ROUND_LIMIT:?}: something waits for ever");
+            std::process::abort();
+        }
+    }
 }
 
 fn warm_up() {
@@ -325,8 +347,9 @@ fn main() {
     let rounds = std::env::var("RACES_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(20_u64);
     // What is made at its first use is made here: who waits for a `LazyLock` goes the uninstrumented way.
     warm_up();
+    std::thread::spawn(watch);
     (0..rounds).for_each(round);
-    let Counts { changes, looks, callbacks, fills, retries } = &COUNTS;
+    let Counts { changes, looks, callbacks, fills, retries, .. } = &COUNTS;
     for (what, counter) in
         [("changes", changes), ("looks", looks), ("callbacks", callbacks), ("fills", fills), ("retries", retries)]
     {

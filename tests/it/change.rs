@@ -1,12 +1,12 @@
 //! Changes: one version each, atomic, none lost, whoever else changes at the same time.
 
 use std::collections::BTreeSet;
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use notifier_index::{FoundOrInserted, Interval, NotifierIndex};
 
 use crate::canary::Canary;
+use crate::scope::scope;
 use crate::turn::together;
 use crate::ways::{Eyes, between, ids};
 
@@ -167,9 +167,12 @@ fn of_eight_threads_over_one_window_one_inserts() {
     for round in 0..200_u64 {
         let index = NotifierIndex::new();
         let ops = index.register_ops();
-        let (ready, made) = (Barrier::new(8), AtomicUsize::new(0));
+        let (ready, made) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let insert = |id: u64| {
-            ready.wait();
+            ready.fetch_add(1, Ordering::AcqRel);
+            while ready.load(Ordering::Acquire) < 8 {
+                std::thread::yield_now();
+            }
             // Windows that differ, but all of which contain address 50.
             let window = between(50 - id, 50 + id);
             let make = || {
@@ -178,7 +181,7 @@ fn of_eight_threads_over_one_window_one_inserts() {
             };
             index.find_or_insert_with(&ops, window, make).unwrap()
         };
-        let results: Vec<_> = std::thread::scope(|scope| {
+        let results: Vec<_> = scope(|scope| {
             let threads: Vec<_> = (0..8).map(|id| scope.spawn(move || insert(id))).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
@@ -221,7 +224,7 @@ fn of_concurrent_updates_of_one_notifier_the_last_version_wins() {
             assert_ne!(moved.interval(), Interval::FULL);
         }
     };
-    let mut updates: Vec<(u64, Interval)> = std::thread::scope(|scope| {
+    let mut updates: Vec<(u64, Interval)> = scope(|scope| {
         let watchers = [scope.spawn(watch), scope.spawn(watch)];
         let threads: Vec<_> = (0..4).map(|thread| scope.spawn(move || update(thread))).collect();
         let all = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();

@@ -12,6 +12,7 @@ use notifier_index::{Interval, NotifierIndex, Ops, Registration, View};
 
 use crate::canary::Canary;
 use crate::forget::forget;
+use crate::scope::{Handle, scope};
 use crate::turn::together;
 use crate::ways::{Eyes, Way, between};
 
@@ -140,7 +141,7 @@ fn splits_and_merges_show_no_hole_and_no_double_cover() {
     let parts: Vec<_> =
         (0..PARTS).map(|number| index.insert(&ops, part(number), Canary::new(number)).unwrap()).collect();
     let (done, seen) = (AtomicBool::new(false), AtomicU64::new(0));
-    std::thread::scope(|scope| {
+    scope(|scope| {
         for way in Way::ALL {
             let (index, ops, done, seen) = (&index, &ops, &done, &seen);
             scope.spawn(move || hammer(index, ops, way, done, seen));
@@ -151,7 +152,7 @@ fn splits_and_merges_show_no_hole_and_no_double_cover() {
             .enumerate()
             .map(|(seed, part)| scope.spawn(move || split_and_merge(index, ops, vec![part], (seed as u64 + 77, seen))))
             .collect();
-        let results: Vec<_> = writers.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
+        let results: Vec<_> = writers.into_iter().map(Handle::join).collect();
         done.store(true, Ordering::Relaxed);
         assert!(results.iter().all(Result::is_ok));
     });

@@ -1,11 +1,11 @@
 //! What is registered is found, at once and by everybody; what is not is not.
 
-use std::sync::mpsc;
-
 use notifier_index::{Interval, NotifierIndex};
 
 use crate::canary::Canary;
 use crate::forget::forget;
+use crate::mailbox::{Mailbox, PATIENCE};
+use crate::scope::scope;
 use crate::turn::together;
 use crate::ways::{Eyes, Way, between, ids};
 
@@ -131,11 +131,13 @@ fn a_change_is_seen_by_whoever_was_told_of_it() {
     const ROUNDS: u64 = 3000;
     let index = NotifierIndex::new();
     let ops = index.register_ops();
-    let (tell, told) = mpsc::sync_channel::<(u64, u64, bool)>(4);
-    std::thread::scope(|scope| {
+    let told = Mailbox::<Option<(u64, u64, bool)>>::new(4);
+    scope(|scope| {
         scope.spawn(|| {
             let mut eyes = Eyes::new(&index);
-            for (number, (version, at, is_there)) in told.into_iter().enumerate() {
+            for (number, (version, at, is_there)) in
+                std::iter::from_fn(|| told.take(PATIENCE).expect("something is posted")).enumerate()
+            {
                 eyes.look(Way::ALL[number % 3], |view| {
                     assert!(view.version() >= version);
                     assert_eq!(view.find(&ops, Interval::point(at)).unwrap().is_some(), is_there, "at {at}");
@@ -146,13 +148,13 @@ fn a_change_is_seen_by_whoever_was_told_of_it() {
         for at in 0..ROUNDS {
             let registration = index.insert(&ops, Interval::point(at), Canary::new(at)).unwrap();
             if at % 2 == 0 {
-                tell.send((registration.version(), at, true)).unwrap();
+                told.post(Some((registration.version(), at, true)));
                 forget(registration);
             } else {
-                tell.send((registration.remove().unwrap(), at, false)).unwrap();
+                told.post(Some((registration.remove().unwrap(), at, false)));
             }
         }
-        drop(tell);
+        told.post(None);
     });
 }
 

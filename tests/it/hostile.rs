@@ -3,16 +3,18 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use notifier_index::{
     BeginError, Event, FoundOrInserted, Interval, Invalidating, Notifier, NotifierIndex, Ops, Reason, Registration,
     WouldBlock, WouldDeadlock,
 };
+use parking_lot::Mutex;
 
 use crate::canary::Canary;
 use crate::forget::forget;
+use crate::scope::scope;
 use crate::turn::{alone, maintain_alone, together};
 use crate::ways::{Eyes, between};
 
@@ -81,7 +83,7 @@ fn update_beside_a_blocked_callback(updates: u64, blocked_at_least: Duration, pi
     let _blocker = index.insert(&blockers, Interval::FULL, blocker).unwrap();
     maintain_alone(&index);
     let tree_bytes = index.stats().node_bytes;
-    let most = std::thread::scope(|scope| {
+    let most = scope(|scope| {
         let _let_go = LetGo(&stage);
         scope.spawn(|| drop(index.invalidate(Interval::point(u64::MAX), UNMAP)));
         while !stage.entered.load(Ordering::SeqCst) {
@@ -254,7 +256,7 @@ impl Drop for Waiting {
         assert!(ticket.is_ok_and(|ticket| other.read_retry(ticket)));
         let removal = other.remove_deferred().unwrap();
         assert_eq!(removal.wait(), Ok(()));
-        self.log.lock().unwrap().push(barrier);
+        self.log.lock().push(barrier);
     }
 }
 
@@ -287,7 +289,7 @@ fn a_drop_may_wait_and_in_a_callback_a_barrier_is_refused() {
             false => index.maintain(),
         }
     }
-    assert_eq!(*log.lock().unwrap(), [Ok(()), Err(WouldDeadlock)]);
+    assert_eq!(*log.lock(), [Ok(()), Err(WouldDeadlock)]);
     maintain_alone(&index);
     assert_eq!((index.len(), Arc::strong_count(&index)), (1, 1));
 }
@@ -302,7 +304,7 @@ fn forgotten_removals_tickets_and_sections_stop_only_who_waits_for_them() {
         (0..20).map(|id| index.insert(&ops, Interval::point(id), Canary::counted(id, &drops)).unwrap()).collect();
     forget(all[3].read_begin(Interval::point(3)).unwrap());
     // By another thread: who forgets his own is told so.
-    std::thread::scope(|scope| scope.spawn(|| forget(index.invalidate(between(5, 6), UNMAP))).join()).unwrap();
+    scope(|scope| scope.spawn(|| forget(index.invalidate(between(5, 6), UNMAP))).join()).unwrap();
     assert_eq!(all[5].read_begin_timeout(Interval::point(5), patience).unwrap_err(), BeginError::TimedOut);
     assert!(!all[4].read_retry(all[4].read_begin_timeout(Interval::point(4), patience).unwrap()));
     assert_eq!(index.barrier(), Ok(()));

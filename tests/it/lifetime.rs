@@ -2,14 +2,16 @@
 //! and its drop comes once, not on a reader's thread, and may do what it likes.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::ThreadId;
 
 use notifier_index::{Interval, NotifierIndex, Ops, Registration};
+use parking_lot::Mutex;
 
 use crate::canary::Canary;
 use crate::forget::forget;
+use crate::scope::scope;
 use crate::turn::{alone, maintain_alone, together};
 use crate::ways::{Eyes, Way, between};
 
@@ -137,7 +139,7 @@ struct Witness(Arc<Mutex<Vec<ThreadId>>>);
 
 impl Drop for Witness {
     fn drop(&mut self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(std::thread::current().id());
+        self.0.lock().push(std::thread::current().id());
     }
 }
 
@@ -159,7 +161,7 @@ fn no_payload_is_dropped_on_a_readers_thread() {
         std::thread::current().id()
     };
     let read = &read;
-    let readers: Vec<ThreadId> = std::thread::scope(|scope| {
+    let readers: Vec<ThreadId> = scope(|scope| {
         let threads: Vec<_> = Way::ALL.into_iter().map(|way| scope.spawn(move || read(way))).collect();
         let mut made = 0;
         while made < 3000 || looks.load(Ordering::Relaxed) < 300 {
@@ -171,7 +173,7 @@ fn no_payload_is_dropped_on_a_readers_thread() {
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     maintain_alone(&index);
-    let places = places.lock().unwrap();
+    let places = places.lock();
     assert!(places.len() >= 3000 && places.iter().all(|place| !readers.contains(place)));
 }
 
@@ -186,12 +188,12 @@ fn the_last_hold_leaves_the_drop_to_the_next_change() {
     let (held, others) = (registration.hold(), index.register_ops());
     registration.remove().unwrap();
     maintain_alone(&index);
-    let count = || places.lock().unwrap_or_else(PoisonError::into_inner).len();
+    let count = || places.lock().len();
     assert_eq!((count(), index.stats().retired_objects), (0, 0));
     std::thread::spawn(move || drop(held)).join().unwrap();
     assert_eq!(count(), 0);
     let _next = index.insert(&others, Interval::point(7), Canary::new(7)).unwrap();
-    assert_eq!(*places.lock().unwrap(), [std::thread::current().id()]);
+    assert_eq!(*places.lock(), [std::thread::current().id()]);
 }
 
 /// A payload whose drop uses the index in every way there is.

@@ -3,6 +3,8 @@
 //! Everything here runs under an allocator that poisons what is freed and keeps it for a while, and every payload
 //! carries a canary that is looked at on each hit: whoever reaches freed memory finds out.
 
+#![cfg_attr(tsan, feature(custom_test_frameworks, test), test_runner(runner::run))]
+
 mod agree;
 mod bugs;
 mod canary;
@@ -13,11 +15,18 @@ mod forget;
 mod history;
 mod hostile;
 mod lifetime;
+#[path = "../visible/mailbox.rs"]
+mod mailbox;
 mod memory;
 mod owners;
 #[cfg(not(crossbeam_sanitize))]
 mod poison;
 mod refusal;
+#[cfg(tsan)]
+#[path = "../visible/runner.rs"]
+mod runner;
+#[path = "../visible/scope.rs"]
+mod scope;
 mod texts;
 mod turn;
 mod untyped;

@@ -1,10 +1,10 @@
 //! What is retired is bounded by what somebody can still look at, and goes when nobody can.
 
-use std::sync::mpsc;
-
 use notifier_index::{Config, Interval, NotifierIndex, Ops, Registration, Stats};
 
 use crate::canary::Canary;
+use crate::mailbox::{Mailbox, PATIENCE};
+use crate::scope::scope;
 use crate::turn::{alone, maintain_alone};
 
 /// Enough that what one grace period leaves behind is small beside the tree.
@@ -152,18 +152,17 @@ fn a_pin_elsewhere_holds_back_until_it_goes() {
     let index = NotifierIndex::new();
     let ops = index.register_ops();
     let all = filled(&index, &ops, 1_000);
-    let (ready, is_ready) = mpsc::channel();
-    let (go, may_go) = mpsc::channel::<()>();
+    let (ready, go) = (Mailbox::new(1), Mailbox::new(1));
     let (index, all) = (&index, &all);
-    std::thread::scope(|scope| {
-        let pinned = scope.spawn(move || {
+    scope(|scope| {
+        let pinned = scope.spawn(|| {
             let guard = index.pin();
             let view = guard.view();
-            ready.send(()).unwrap();
-            may_go.recv().unwrap();
+            ready.post(());
+            go.take(PATIENCE).unwrap();
             assert_eq!((view.iter().count(), view.check()), (1000, Ok(())));
         });
-        is_ready.recv().unwrap();
+        ready.take(PATIENCE).unwrap();
         let before = index.stats().retired_bytes;
         for registration in all {
             registration.update(Interval::point(registration.payload().id())).unwrap();
@@ -171,7 +170,7 @@ fn a_pin_elsewhere_holds_back_until_it_goes() {
         index.maintain();
         assert!(index.stats().retired_bytes > before + 1000 * 500);
         assert!(index.stats().versions_awaiting_grace >= 1000);
-        go.send(()).unwrap();
+        go.post(());
         pinned.join().unwrap();
     });
     maintain_alone(index);

@@ -1,10 +1,12 @@
 //! Public bugs of other systems, held as rules under the names that the contract gives them.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
 use notifier_index::{BeginError, FoundOrInserted, Interval, NotifierIndex, Registration, WouldBlock};
+use parking_lot::Mutex;
 
+use crate::scope::scope;
 use crate::support::{Gate, MOMENT, PATIENCE, Probe, UNMAP, between, deadline, touch, until, within};
 
 /// Interval notifiers, v6: inside a section, find returned what waited for its removal and missed what waited for its
@@ -62,7 +64,7 @@ fn update_is_covered_by_running_section() {
     let section = index.invalidate(between(100, 109), UNMAP);
     registration.update(between(100, 119)).unwrap();
     let begun = Gate::default();
-    std::thread::scope(|scope| {
+    scope(|scope| {
         scope.spawn(|| {
             let beside = registration.read_begin(between(110, 119)).unwrap();
             assert!(!registration.read_retry(beside));
@@ -98,7 +100,7 @@ fn remove_waits_for_its_callback() {
             shared.fetch_sub(1, Ordering::SeqCst);
         });
         let registration = index.insert(&ops, between(0, 9), probe).unwrap();
-        std::thread::scope(|scope| {
+        scope(|scope| {
             scope.spawn(|| touch(&index, 5, 5));
             entered.pass();
             within(PATIENCE, || registration.remove()).unwrap();
@@ -167,7 +169,7 @@ fn callback_may_change_the_index() {
     let evict = Probe::doing(move |told| {
         let index = parts.0.upgrade().unwrap();
         // Frees: the entries of the range go, and what they stood for is unmapped in turn.
-        let mut cached = parts.1.lock().unwrap();
+        let mut cached = parts.1.lock();
         let all = std::mem::take(&mut *cached).into_iter();
         let (gone, kept): (Vec<_>, Vec<_>) = all.partition(|one| one.interval().overlaps(told.interval()));
         *cached = kept;
@@ -179,11 +181,11 @@ fn callback_may_change_the_index() {
         // Registers: an entry of another range.
         let elsewhere = between(0x90_0000, 0x90_0fff);
         if let FoundOrInserted::Inserted(one) = index.find_or_insert_with(&cache, elsewhere, || 9).unwrap() {
-            parts.1.lock().unwrap().push(one);
+            parts.1.lock().push(one);
         }
     });
     let _evictor = index.insert(&ops, Interval::FULL, evict).unwrap();
-    std::thread::scope(|scope| {
+    scope(|scope| {
         for thread in 0..4_u64 {
             let (index, cached) = (&index, &cached);
             scope.spawn(move || {
@@ -191,7 +193,7 @@ fn callback_may_change_the_index() {
                     let at = (thread * 100 + turn) << 8;
                     for base in [at, at + 0x10_0000] {
                         let one = index.insert(&cache, between(base, base + 0xff), turn).unwrap();
-                        cached.lock().unwrap().push(one);
+                        cached.lock().push(one);
                     }
                     touch(index, at, at + 0xff);
                     assert!(index.pin().find(&cache, between(at, at + 0xff)).unwrap().is_none());
@@ -199,6 +201,6 @@ fn callback_may_change_the_index() {
             });
         }
     });
-    assert_eq!((index.len(), cached.lock().unwrap().len()), (2, 1));
-    cached.lock().unwrap().clear();
+    assert_eq!((index.len(), cached.lock().len()), (2, 1));
+    cached.lock().clear();
 }

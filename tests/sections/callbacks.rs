@@ -1,13 +1,15 @@
 //! What a callback may do: sleep, change the index, look things up, begin sections, refuse, panic.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 
 use notifier_index::{
     BeginError, Config, Interval, NotifierIndex, Ops, Reason, RemoveError, WaitError, WouldBlock, WouldDeadlock,
 };
+use parking_lot::Mutex;
 
+use crate::scope::scope;
 use crate::support::{Gate, MOMENT, PATIENCE, Probe, UNMAP, between, deadline, touch, until, within};
 
 #[test]
@@ -22,7 +24,7 @@ fn a_sleeping_callback_holds_nobody_up() {
         gates.1.pass();
     });
     let _sleeper = index.insert(&sleepers, between(0, 9), sleep).unwrap();
-    std::thread::scope(|scope| {
+    scope(|scope| {
         scope.spawn(|| touch(&index, 0, 9));
         entered.pass();
         for at in 0..1000 {
@@ -50,7 +52,7 @@ fn a_callback_holds_no_pin() {
         gates.1.pass();
     });
     let _sleeper = index.insert(&sleepers, between(0, 9), sleep).unwrap();
-    std::thread::scope(|scope| {
+    scope(|scope| {
         scope.spawn(|| touch(&index, 0, 9));
         entered.pass();
         let payload = Arc::new(());
@@ -119,21 +121,21 @@ fn what_would_wait_for_itself_is_refused() {
     let parts = (Arc::downgrade(&index), Arc::clone(&slot));
     let probe = Probe::doing(move |_| {
         let index = parts.0.upgrade().unwrap();
-        let registration = parts.1.lock().unwrap().take().unwrap();
+        let registration = parts.1.lock().take().unwrap();
         assert_eq!(registration.read_begin(between(5, 5)).unwrap_err(), BeginError::WouldDeadlock);
         assert!(!registration.read_retry(registration.read_begin(between(6, 99)).unwrap()), "beside the own section");
         assert_eq!(index.barrier(), Err(WouldDeadlock));
         let version = index.version();
         let Err(RemoveError::WouldDeadlock(registration)) = registration.remove() else { panic!("not refused") };
         assert_eq!((index.version(), *registration.payload()), (version, 7), "it stands as before");
-        *parts.1.lock().unwrap() = Some(registration);
+        *parts.1.lock() = Some(registration);
     });
     let probe = index.insert(&ops, between(0, 9), probe).unwrap();
     touch(&index, 5, 5);
     drop(index.try_invalidate(between(5, 5), UNMAP).unwrap());
     assert_eq!(probe.payload().calls(), 2);
     let section = index.invalidate(between(5, 5), UNMAP);
-    let registration = slot.lock().unwrap().take().unwrap();
+    let registration = slot.lock().take().unwrap();
     registration.remove().unwrap();
     assert_eq!(index.barrier(), Ok(()), "in a section, but in no callback");
     drop(section);
@@ -185,7 +187,7 @@ fn a_refusal_where_none_is_allowed_is_reported() {
     let _deadline = deadline();
     let reports = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&reports);
-    let hook = Config::new().refusal_hook(move |told| log.lock().unwrap().push((told.bounds(), told.reason())));
+    let hook = Config::new().refusal_hook(move |told| log.lock().push((told.bounds(), told.reason())));
     let index = NotifierIndex::with_config(hook);
     let ops = index.register_notifier_ops();
     let probes: Vec<_> = (0..9)
@@ -197,7 +199,7 @@ fn a_refusal_where_none_is_allowed_is_reported() {
     let section = index.invalidate(Interval::FULL, UNMAP);
     assert_eq!(index.stats().sections_active, 1, "it goes on");
     drop(section);
-    assert_eq!(*reports.lock().unwrap(), [0, 3, 6].map(|at| (Interval::point(at), Reason::Unmap)));
+    assert_eq!(*reports.lock(), [0, 3, 6].map(|at| (Interval::point(at), Reason::Unmap)));
     let finishes: Vec<_> = probes.iter().map(|probe| probe.payload().finishes()).collect();
     assert_eq!(finishes, [0, 1, 1, 0, 1, 1, 0, 1, 1]);
     assert!(probes.iter().all(|probe| probe.payload().calls() == 1));
@@ -254,7 +256,7 @@ fn a_panic_wakes_those_who_wait() {
     });
     let registration = index.insert(&ops, between(0, 9), probe).unwrap();
     let (held, removal) = (registration.hold(), Mutex::new(None));
-    std::thread::scope(|scope| {
+    scope(|scope| {
         let section = scope.spawn(|| catch_unwind(AssertUnwindSafe(|| touch(&index, 5, 5))).is_err());
         entered.pass();
         let filler = scope.spawn(|| registration.read_begin_timeout(between(0, 9), PATIENCE).map(drop));
@@ -263,8 +265,8 @@ fn a_panic_wakes_those_who_wait() {
         assert_eq!(filler.join().unwrap(), Ok(()));
         assert!(section.join().unwrap());
     });
-    *removal.lock().unwrap() = Some(registration.remove_deferred().unwrap());
-    assert_eq!(removal.lock().unwrap().as_ref().unwrap().wait_timeout(PATIENCE), Ok(()));
+    *removal.lock() = Some(registration.remove_deferred().unwrap());
+    assert_eq!(removal.lock().as_ref().unwrap().wait_timeout(PATIENCE), Ok(()));
     assert!(!held.is_live());
 }
 
@@ -289,7 +291,7 @@ fn a_notifier_that_moves_while_told_is_told_once() {
     let shared = Arc::clone(&slot);
     let turn = AtomicU64::new(0);
     let mover = Probe::doing(move |_| {
-        let registrations: std::sync::MutexGuard<'_, Vec<notifier_index::Registration<Probe>>> = shared.lock().unwrap();
+        let registrations: parking_lot::MutexGuard<'_, Vec<notifier_index::Registration<Probe>>> = shared.lock();
         let turn = turn.fetch_add(1, Ordering::SeqCst);
         for (at, registration) in registrations.iter().enumerate() {
             registration.update(between((turn * 7 + at as u64 * 13) % 40, 60)).unwrap();
@@ -297,12 +299,12 @@ fn a_notifier_that_moves_while_told_is_told_once() {
     });
     let mover = index.insert(&ops, between(0, 60), mover).unwrap();
     let all = (0..20).map(|at| index.insert(&ops, between(at * 2, 60), Probe::quiet()).unwrap()).collect();
-    *slot.lock().unwrap() = all;
+    *slot.lock() = all;
     for _ in 0..200 {
         touch(&index, 50, 55);
     }
     assert_eq!(mover.payload().calls(), 200);
-    let mut registrations = slot.lock().unwrap();
+    let mut registrations = slot.lock();
     assert!(registrations.iter().all(|one| (one.payload().calls(), one.payload().finishes()) == (200, 200)));
     // The mover holds them, and they hold the index that holds the mover.
     registrations.clear();
@@ -318,14 +320,14 @@ fn waiting_for_an_idle_removal_is_allowed_in_a_callback() {
     let idle = Arc::new(Mutex::new(Some(index.insert(&others, between(0, 9), ()).unwrap())));
     let parts = (Arc::clone(&own), idle);
     let probe = Probe::doing(move |_| {
-        let idle = parts.1.lock().unwrap().take().unwrap().remove_deferred().unwrap();
+        let idle = parts.1.lock().take().unwrap().remove_deferred().unwrap();
         assert_eq!(idle.wait(), Ok(()));
-        let registration: notifier_index::Registration<Probe> = parts.0.lock().unwrap().take().unwrap();
+        let registration: notifier_index::Registration<Probe> = parts.0.lock().take().unwrap();
         let removal = registration.remove_deferred().unwrap();
         assert_eq!(removal.wait(), Err(WaitError::WouldDeadlock));
         assert_eq!(removal.wait_timeout(PATIENCE), Err(WaitError::WouldDeadlock));
     });
-    *own.lock().unwrap() = Some(index.insert(&ops, between(0, 9), probe).unwrap());
+    *own.lock() = Some(index.insert(&ops, between(0, 9), probe).unwrap());
     touch(&index, 0, 9);
     assert!(index.is_empty());
 }

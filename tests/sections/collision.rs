@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use notifier_index::{BeginError, Interval, NotifierIndex};
 
+use crate::scope::scope;
 use crate::support::{Gate, MOMENT, PATIENCE, UNMAP, between, deadline, touch, until, within};
 
 #[test]
@@ -62,7 +63,7 @@ fn begin_waits_for_the_end_of_a_section() {
     let registration = index.insert(&ops, between(0, 99), ()).unwrap();
     let begun = Gate::default();
     let section = index.invalidate(between(50, 60), UNMAP);
-    std::thread::scope(|scope| {
+    scope(|scope| {
         scope.spawn(|| {
             let ticket = registration.read_begin(between(60, 70)).unwrap();
             begun.open();
@@ -85,7 +86,7 @@ fn begin_does_not_wait_for_a_section_elsewhere() {
     let section = index.invalidate(between(50, 60), UNMAP);
     for free in [between(0, 49), between(61, 99)] {
         let beside = || within(PATIENCE, || registration.read_begin(free)).unwrap();
-        std::thread::scope(|scope| {
+        scope(|scope| {
             assert!(!scope.spawn(|| registration.read_retry(beside())).join().unwrap());
         });
         assert!(!registration.read_retry(beside()), "nor on the thread of the section");
@@ -102,7 +103,7 @@ fn an_insert_after_the_walk_waits_for_the_section() {
     let section = index.invalidate(between(0, 9), UNMAP);
     let late = index.insert(&ops, between(5, 50), ()).unwrap();
     let begun = Gate::default();
-    std::thread::scope(|scope| {
+    scope(|scope| {
         scope.spawn(|| {
             let beside = late.read_begin(between(10, 50)).unwrap();
             assert!(!late.read_retry(beside));
@@ -129,7 +130,7 @@ fn begin_waits_for_all_overlapping_sections() {
         let begun = Gate::default();
         let mut sections =
             [Some(index.invalidate(between(10, 20), UNMAP)), Some(index.invalidate(between(20, 30), UNMAP))];
-        std::thread::scope(|scope| {
+        scope(|scope| {
             scope.spawn(|| {
                 let ticket = registration.read_begin(between(15, 25)).unwrap();
                 begun.open();
@@ -153,7 +154,7 @@ fn begin_does_not_wait_for_sections_that_came_later() {
     let registration = index.insert(&ops, between(0, 99), ()).unwrap();
     let first = index.invalidate(between(0, 9), UNMAP);
     let begun = Gate::default();
-    std::thread::scope(|scope| {
+    scope(|scope| {
         scope.spawn(|| {
             let ticket = registration.read_begin(between(0, 9)).unwrap();
             begun.open();
@@ -177,7 +178,7 @@ fn all_waiters_wake() {
     for round in 1..=50 {
         let section = index.invalidate(between(round, round + 9), UNMAP);
         let awake = AtomicUsize::new(0);
-        std::thread::scope(|scope| {
+        scope(|scope| {
             for registration in registrations.iter().cycle().take(9) {
                 scope.spawn(|| {
                     assert!(
@@ -201,7 +202,7 @@ fn a_deadline_ends_the_waiting() {
     let ops = index.register_ops();
     let registration = index.insert(&ops, between(0, 99), ()).unwrap();
     let section = index.invalidate(between(0, 99), UNMAP);
-    std::thread::scope(|scope| {
+    scope(|scope| {
         scope.spawn(|| {
             for timeout in [Duration::ZERO, Duration::from_millis(1), MOMENT] {
                 let begun = Instant::now();
@@ -237,7 +238,7 @@ fn a_storm_over_the_range_neither_starves_nor_hangs() {
             drop(section);
         }
     };
-    std::thread::scope(|scope| {
+    scope(|scope| {
         scope.spawn(storm);
         scope.spawn(storm);
         until("the storm blows", || started.load(Ordering::SeqCst) > 2);
@@ -260,7 +261,7 @@ fn a_storm_elsewhere_costs_no_wait() {
     let ops = index.register_ops();
     let registration = index.insert(&ops, between(1000, 1999), ()).unwrap();
     let stop = Gate::default();
-    std::thread::scope(|scope| {
+    scope(|scope| {
         for thread in 0..2 {
             let (stop, index) = (&stop, &index);
             scope.spawn(move || {

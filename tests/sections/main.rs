@@ -2,10 +2,19 @@
 //!
 //! Each test runs under a deadline of its own, so that a lost wake-up is a failure and not a hang.
 
+#![cfg_attr(tsan, feature(custom_test_frameworks, test), test_runner(runner::run))]
+
 mod bugs;
 mod callbacks;
 mod collision;
+#[path = "../visible/mailbox.rs"]
+mod mailbox;
 mod removal;
+#[cfg(tsan)]
+#[path = "../visible/runner.rs"]
+mod runner;
+#[path = "../visible/scope.rs"]
+mod scope;
 mod second_pass;
 mod sections;
 mod support;

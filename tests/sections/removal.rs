@@ -1,11 +1,13 @@
 //! Removal while callbacks run: what waits for what.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use notifier_index::{Interval, NotifierIndex, Ops, Registration, WaitError};
+use parking_lot::Mutex;
 
+use crate::scope::scope;
 use crate::support::{Gate, MOMENT, PATIENCE, Probe, UNMAP, between, deadline, touch, until, within};
 
 /// A notifier whose first pass waits at a gate.
@@ -57,7 +59,7 @@ fn a_foreign_section_is_not_waited_for() {
     let ops = index.register_notifier_ops();
     let registration = index.insert(&ops, between(0, 9), Probe::quiet()).unwrap();
     let section = index.invalidate(between(0, 9), UNMAP);
-    std::thread::scope(|scope| {
+    scope(|scope| {
         scope.spawn(|| registration.remove().unwrap());
     });
     assert_eq!(index.stats().sections_active, 1, "removed while the section stands");
@@ -75,7 +77,7 @@ fn another_notifiers_callback_is_not_waited_for() {
     let first = index.insert(&ops, between(0, 9), Probe::doing(move |_| gate.open())).unwrap();
     let slow = index.insert(&ops, between(0, 9), slow).unwrap();
     let unrelated = index.insert(&other, between(0, 9), ()).unwrap();
-    std::thread::scope(|scope| {
+    scope(|scope| {
         let section = scope.spawn(|| touch(&index, 0, 9));
         entered.pass();
         within(Duration::from_millis(50), || unrelated.remove()).unwrap();
@@ -92,7 +94,7 @@ fn remove_deferred_does_not_wait_and_its_wait_may_be_bounded() {
     let ops = index.register_notifier_ops();
     let sleeper = Sleeper::new();
     let registration = index.insert(&ops, between(0, 9), sleeper.probe()).unwrap();
-    std::thread::scope(|scope| {
+    scope(|scope| {
         scope.spawn(|| touch(&index, 0, 9));
         sleeper.wait_for(1);
         let removal = within(PATIENCE, || registration.remove_deferred()).unwrap();
@@ -120,21 +122,21 @@ fn a_removal_in_its_own_callback_waits_for_the_others() {
         inside.fetch_add(1, Ordering::SeqCst);
         if told.initiator() == Some(0) {
             until("all are inside", || inside.load(Ordering::SeqCst) == 3);
-            let registration = shared.0.lock().unwrap().take().unwrap();
-            *shared.1.lock().unwrap() = Some(registration.remove_deferred().unwrap());
+            let registration = shared.0.lock().take().unwrap();
+            *shared.1.lock() = Some(registration.remove_deferred().unwrap());
         } else {
             leave.pass();
         }
         inside.fetch_sub(1, Ordering::SeqCst);
     });
-    *own.lock().unwrap() = Some(index.insert(&ops, between(0, 9), probe).unwrap());
-    std::thread::scope(|scope| {
+    *own.lock() = Some(index.insert(&ops, between(0, 9), probe).unwrap());
+    scope(|scope| {
         for thread in 0..3 {
             let index = &index;
             scope.spawn(move || drop(index.invalidate(between(0, 9), UNMAP.by(thread))));
         }
-        until("it is removed", || removal.lock().unwrap().is_some());
-        let removal = removal.lock().unwrap().take().unwrap();
+        until("it is removed", || removal.lock().is_some());
+        let removal = removal.lock().take().unwrap();
         assert_eq!(removal.wait_timeout(MOMENT), Err(WaitError::TimedOut));
         sleeper.leave.open();
         assert_eq!((removal.wait(), sleeper.count()), (Ok(()), 0));
@@ -153,7 +155,7 @@ fn the_second_pass_is_waited_for() {
         gates.1.pass();
     });
     let registration = index.insert(&ops, between(0, 9), probe).unwrap();
-    std::thread::scope(|scope| {
+    scope(|scope| {
         scope.spawn(|| touch(&index, 0, 9));
         entered.pass();
         let removal = registration.remove_deferred().unwrap();
@@ -173,7 +175,7 @@ fn a_removal_between_the_passes_waits_for_the_second() {
     let held = first.hold();
     let sleeper = Sleeper::new();
     let _second = index.insert(&ops, between(1, 9), sleeper.probe()).unwrap();
-    std::thread::scope(|scope| {
+    scope(|scope| {
         scope.spawn(|| touch(&index, 0, 9));
         sleeper.wait_for(1);
         assert_eq!((held.calls(), held.finishes()), (1, 0));
@@ -194,7 +196,7 @@ fn a_removal_before_its_turn_is_not_told() {
     let first = index.insert(&ops, between(0, 9), sleeper.probe()).unwrap();
     let second = index.insert(&ops, between(1, 9), Probe::quiet()).unwrap();
     let held = second.hold();
-    std::thread::scope(|scope| {
+    scope(|scope| {
         scope.spawn(|| touch(&index, 0, 9));
         sleeper.wait_for(1);
         within(PATIENCE, || second.remove()).unwrap();
@@ -220,7 +222,7 @@ fn a_barrier_waits_for_all_deferred_removals() {
         })
     };
     let registrations: Vec<_> = (0..1000).map(|at| index.insert(&ops, between(at, at + 3), probe()).unwrap()).collect();
-    std::thread::scope(|scope| {
+    scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| touch(&index, 0, 2000));
         }
@@ -243,7 +245,7 @@ fn a_barrier_waits_for_what_a_batch_removed() {
     let ops = index.register_notifier_ops();
     let sleeper = Sleeper::new();
     let registration = index.insert(&ops, between(0, 9), sleeper.probe()).unwrap();
-    std::thread::scope(|scope| {
+    scope(|scope| {
         scope.spawn(|| touch(&index, 0, 9));
         sleeper.wait_for(1);
         let mut batch = index.batch();
@@ -267,7 +269,7 @@ fn the_order_under_the_users_lock_does_not_deadlock() {
     let index = NotifierIndex::new();
     let ops = index.register_notifier_ops();
     let stop = Gate::default();
-    std::thread::scope(|scope| {
+    scope(|scope| {
         scope.spawn(|| {
             while !stop.is_open() {
                 touch(&index, 5, 5);
@@ -276,11 +278,10 @@ fn the_order_under_the_users_lock_does_not_deadlock() {
         for _ in 0..500 {
             let mirror = Arc::new(Mutex::new(Some("entry")));
             let torn = Arc::clone(&mirror);
-            let registration =
-                index.insert(&ops, between(0, 9), Probe::doing(move |_| *torn.lock().unwrap() = None)).unwrap();
+            let registration = index.insert(&ops, between(0, 9), Probe::doing(move |_| *torn.lock() = None)).unwrap();
             let held = registration.hold();
             std::thread::yield_now();
-            let mut locked = mirror.lock().unwrap();
+            let mut locked = mirror.lock();
             *locked = None;
             let removal = registration.remove_deferred().unwrap();
             drop(locked);

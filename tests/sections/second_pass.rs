@@ -1,11 +1,13 @@
 //! Two passes: all the first, then all the second, in one order.
 
-use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use notifier_index::{Interval, Invalidating, Notifier, NotifierIndex, WouldBlock};
+use parking_lot::Mutex;
 
+use crate::mailbox::Mailbox;
+use crate::scope::scope;
 use crate::support::{Gate, MOMENT, PATIENCE, Probe, UNMAP, between, deadline, touch};
 
 #[test]
@@ -18,14 +20,14 @@ fn all_first_passes_come_before_all_second_ones() {
     for (owner, ops) in owners.iter().enumerate() {
         for at in (0..50_u64).rev() {
             let (first, second) = (Arc::clone(&log), Arc::clone(&log));
-            let probe = Probe::doing(move |_| first.lock().unwrap().push((1, owner, at)));
-            let probe = probe.then(move |_| second.lock().unwrap().push((2, owner, at)));
+            let probe = Probe::doing(move |_| first.lock().push((1, owner, at)));
+            let probe = probe.then(move |_| second.lock().push((2, owner, at)));
             registrations.push(index.insert(ops, between(at, at + 10), probe).unwrap());
         }
     }
     touch(&index, 0, 99);
     let passes = (1..=2).flat_map(|pass| (0..2).flat_map(move |owner| (0..50).map(move |at| (pass, owner, at))));
-    assert_eq!(*log.lock().unwrap(), passes.collect::<Vec<_>>());
+    assert_eq!(*log.lock(), passes.collect::<Vec<_>>());
 }
 
 /// Notifiers without a second pass to come, a few of them, do not bring the others' second pass forward.
@@ -38,16 +40,16 @@ fn refusals_and_panics_keep_the_order() {
     let probe = |at: u64| {
         let (first, second) = (Arc::clone(&log), Arc::clone(&log));
         let probe = Probe::answering(move |_| {
-            first.lock().unwrap().push((1, at));
+            first.lock().push((1, at));
             if at.is_multiple_of(3) { Err(WouldBlock) } else { Ok(()) }
         });
-        probe.then(move |_| second.lock().unwrap().push((2, at)))
+        probe.then(move |_| second.lock().push((2, at)))
     };
     let _registrations: Vec<_> =
         (0..60).map(|at| index.insert(&ops, Interval::point(at), probe(at)).unwrap()).collect();
     touch(&index, 0, 99);
     let second = (0..60).filter(|at| at % 3 != 0).map(|at| (2, at));
-    assert_eq!(*log.lock().unwrap(), (0..60).map(|at| (1, at)).chain(second).collect::<Vec<_>>());
+    assert_eq!(*log.lock(), (0..60).map(|at| (1, at)).chain(second).collect::<Vec<_>>());
 }
 
 /// Far more of them than a walk can note: each pass still comes once, the second after the first.
@@ -69,39 +71,36 @@ fn many_refusals_lose_no_second_pass() {
 
 /// Starts a millisecond of work elsewhere, and waits for it in the second pass.
 struct Device {
-    work: Mutex<Option<Receiver<()>>>,
+    number: usize,
 }
+
+const DEVICES: usize = 100;
+
+/// By which the hardware reports.
+static DONE: [Mailbox<()>; DEVICES] = [const { Mailbox::new(1) }; DEVICES];
 
 impl Notifier for Device {
     fn invalidate(&self, _: &Invalidating<'_>) -> Result<(), WouldBlock> {
-        let (done, receiver) = channel();
-        clock().send((Instant::now() + Duration::from_millis(1), done)).unwrap();
-        *self.work.lock().unwrap() = Some(receiver);
+        clock().post((Instant::now() + Duration::from_millis(1), self.number));
         Ok(())
     }
 
     fn finish(&self, _: &Invalidating<'_>) {
-        let work = self.work.lock().unwrap().take().unwrap();
-        work.recv_timeout(PATIENCE).unwrap();
+        DONE[self.number].take(PATIENCE).unwrap();
     }
 }
 
 /// The devices' hardware: one thread that reports each work at its time.
-fn clock() -> std::sync::mpsc::Sender<(Instant, std::sync::mpsc::Sender<()>)> {
-    static CLOCK: std::sync::OnceLock<std::sync::mpsc::Sender<(Instant, std::sync::mpsc::Sender<()>)>> =
-        std::sync::OnceLock::new();
-    let start = || {
-        let (sender, receiver) = channel::<(Instant, std::sync::mpsc::Sender<()>)>();
-        std::thread::spawn(move || {
-            for (at, done) in receiver {
-                std::thread::sleep(at.saturating_duration_since(Instant::now()));
-                // The device may have gone.
-                let _ = done.send(());
-            }
-        });
-        sender
+fn clock() -> &'static Mailbox<(Instant, usize)> {
+    static WORKS: Mailbox<(Instant, usize)> = Mailbox::new(DEVICES);
+    static RUNS: OnceLock<()> = OnceLock::new();
+    let run = || loop {
+        let Some((at, device)) = WORKS.take(PATIENCE) else { continue };
+        std::thread::sleep(at.saturating_duration_since(Instant::now()));
+        DONE[device].post(());
     };
-    CLOCK.get_or_init(start).clone()
+    RUNS.get_or_init(|| drop(std::thread::spawn(run)));
+    &WORKS
 }
 
 /// The cost of a hundred waits is that of the longest, not of all.
@@ -110,8 +109,8 @@ fn a_hundred_devices_cost_one_wait() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
     let ops = index.register_notifier_ops();
-    let devices: Vec<_> = (0..100)
-        .map(|at| index.insert(&ops, Interval::point(at), Device { work: Mutex::new(None) }).unwrap())
+    let devices: Vec<_> = (0..DEVICES)
+        .map(|number| index.insert(&ops, Interval::point(number as u64), Device { number }).unwrap())
         .collect();
     let mut best = Duration::MAX;
     for _ in 0..10 {
@@ -140,7 +139,7 @@ fn parallel_sections_have_passes_of_their_own() {
     });
     let probe = probe.then(move |told| assert!(told.initiator() == Some(0) || !second[1].is_open()));
     let registration = index.insert(&ops, between(0, 9), probe).unwrap();
-    std::thread::scope(|scope| {
+    scope(|scope| {
         let slow = scope.spawn(|| drop(index.invalidate(between(0, 5), UNMAP.by(0))));
         gates[0].pass();
         drop(index.invalidate(between(5, 9), UNMAP.by(1)));

@@ -1,10 +1,12 @@
 //! Sections themselves: nesting, overlap, more than there are slots, closing, and two indexes.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
 use notifier_index::{BeginError, Event, InsertError, Interval, NotifierIndex, Reason, RemoveError};
+use parking_lot::Mutex;
 
+use crate::scope::scope;
 use crate::support::{Gate, MOMENT, PATIENCE, Probe, UNMAP, between, deadline, touch, until, within};
 
 /// More sections at once than the table has slots for.
@@ -33,7 +35,7 @@ fn the_event_says_why_and_who() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&seen);
     let probe = Probe::doing(move |told| {
-        log.lock().unwrap().push((told.interval(), told.bounds(), told.reason(), told.initiator(), told.may_block()));
+        log.lock().push((told.interval(), told.bounds(), told.reason(), told.initiator(), told.may_block()));
         assert_eq!((told.event().reason(), told.event().initiator()), (told.reason(), told.initiator()));
     });
     let registration = index.insert(&ops, between(10, 19), probe).unwrap();
@@ -41,7 +43,7 @@ fn the_event_says_why_and_who() {
     registration.update(between(11, 30)).unwrap();
     drop(index.try_invalidate(between(30, 40), Event::new(Reason::Clear)).unwrap());
     assert_eq!(
-        *seen.lock().unwrap(),
+        *seen.lock(),
         [
             (between(0, 12), between(10, 19), Reason::Migrate, Some(77), true),
             (between(30, 40), between(11, 30), Reason::Clear, None, false),
@@ -72,7 +74,7 @@ fn sections_end_in_any_order() {
     let ops = index.register_ops();
     let registration = index.insert(&ops, between(0, 9), ()).unwrap();
     let filled = |timeout| registration.read_begin_timeout(between(0, 9), timeout).map(|_| ());
-    let elsewhere = |timeout| std::thread::scope(|scope| scope.spawn(|| filled(timeout)).join().unwrap());
+    let elsewhere = |timeout| scope(|scope| scope.spawn(|| filled(timeout)).join().unwrap());
     let mut sections: Vec<_> =
         [between(0, 3), between(2, 5), between(0, 9)].map(|at| index.invalidate(at, UNMAP)).into();
     for at in [1, 1, 0] {
@@ -95,7 +97,7 @@ fn more_sections_than_slots_are_safe() {
     assert_eq!(probe.read_begin(between(0, 9999)).unwrap_err(), BeginError::WouldDeadlock);
     let last = Interval::point(MANY as u64 - 1);
     let begun = Gate::default();
-    std::thread::scope(|scope| {
+    scope(|scope| {
         scope.spawn(|| {
             let ticket = probe.read_begin(last).unwrap();
             begun.open();
@@ -151,7 +153,7 @@ fn a_callback_of_an_overflowing_section_is_known_to_its_thread() {
     let (inner, elsewhere) = (Arc::downgrade(&index), Arc::clone(&other));
     let far = Interval::point(1 << 20);
     let probe = Probe::doing(move |_| {
-        let (victim, stranger) = given.lock().unwrap().take().unwrap();
+        let (victim, stranger) = given.lock().take().unwrap();
         assert!(matches!(victim.remove(), Err(RemoveError::WouldDeadlock(_))));
         assert!(inner.upgrade().unwrap().barrier().is_err());
         assert!(stranger.remove().is_ok() && elsewhere.barrier().is_ok());
@@ -182,7 +184,7 @@ fn a_storm_of_overflowing_sections_starves_no_filler() {
         drop(section);
     };
     let _full: Vec<_> = (0..SLOTS).map(|at| index.invalidate(Interval::point(at), UNMAP)).collect();
-    std::thread::scope(|scope| {
+    scope(|scope| {
         scope.spawn(|| storm(1000));
         scope.spawn(|| storm(1001));
         until("the storm blows", || started.load(Ordering::SeqCst) > 10);
@@ -204,7 +206,7 @@ fn more_threads_than_slots_are_safe() {
     let registration = index.insert(&ops, between(0, 9999), ()).unwrap();
     let (inside, stop) = (AtomicUsize::new(0), Gate::default());
     let threads = if cfg!(tiny_nodes) { 8 } else { 150 };
-    std::thread::scope(|scope| {
+    scope(|scope| {
         for at in 0..threads {
             let (index, inside, stop) = (&index, &inside, &stop);
             scope.spawn(move || {
@@ -261,7 +263,7 @@ fn close_releases_each_notifier_once() {
     let mut registrations: Vec<_> =
         (0..100).map(|at| index.insert(&ops, Interval::point(at), release()).unwrap()).collect();
     registrations.push(index.insert(&others, Interval::point(u64::MAX), release()).unwrap());
-    std::thread::scope(|scope| {
+    scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| index.close().unwrap());
         }
@@ -286,7 +288,7 @@ fn close_misses_no_insert() {
     for _ in 0..100 {
         let index = NotifierIndex::new();
         let ops = index.register_notifier_ops();
-        let inserted = std::thread::scope(|scope| {
+        let inserted = scope(|scope| {
             let inserter = scope.spawn(|| {
                 let probes = (0..200).map_while(|at| index.insert(&ops, Interval::point(at), Probe::quiet()).ok());
                 probes.collect::<Vec<_>>()
@@ -307,7 +309,7 @@ fn parallel_sections_each_tell_once() {
     let ops = index.register_notifier_ops();
     let probes: Vec<_> =
         (0..10).map(|at| index.insert(&ops, between(at * 10, at * 10 + 9), Probe::quiet()).unwrap()).collect();
-    std::thread::scope(|scope| {
+    scope(|scope| {
         for thread in 0..4 {
             let index = &index;
             scope.spawn(move || (0..500).for_each(|_| touch(index, thread * 20 + 5, thread * 20 + 15)));

@@ -1,10 +1,13 @@
 //! What the tests share: deadlines, a notifier made of closures, a switch between threads.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use notifier_index::{Event, Interval, Invalidating, Notifier, NotifierIndex, Reason, WouldBlock};
+
+use crate::mailbox::Mailbox;
 
 /// Longer than anything here takes on a machine that is busy with other things.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -13,9 +16,17 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) const MOMENT: Duration = Duration::from_millis(30);
 
 /// Ends the process if the test that holds it does not end in time.
-pub(crate) struct Deadline(
-    #[expect(dead_code, reason = "dropped at the end of the test, which is the message")] Sender<()>,
-);
+pub(crate) struct Deadline {
+    is_over: Arc<Mailbox<()>>,
+    watch: Option<JoinHandle<()>>,
+}
+
+impl Drop for Deadline {
+    fn drop(&mut self) {
+        self.is_over.post(());
+        self.watch.take().into_iter().for_each(|watch| watch.join().expect("it cannot panic"));
+    }
+}
 
 /// Every test begins with this; under `--cfg busted` the environment may name a sabotage.
 pub(crate) fn deadline() -> Deadline {
@@ -25,14 +36,15 @@ pub(crate) fn deadline() -> Deadline {
 pub(crate) fn deadline_after(limit: Duration) -> Deadline {
     break_what_is_to_be_broken();
     let name = std::thread::current().name().unwrap_or("a test").to_string();
-    let (sender, receiver) = mpsc::channel();
-    std::thread::spawn(move || {
-        if receiver.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+    let is_over = Arc::new(Mailbox::new(1));
+    let told = Arc::clone(&is_over);
+    let watch = std::thread::spawn(move || {
+        if told.take(limit).is_none() {
             eprintln!("{name}: not over after {limit:?}: something waits for ever");
             std::process::abort();
         }
     });
-    Deadline(sender)
+    Deadline { is_over, watch: Some(watch) }
 }
 
 fn break_what_is_to_be_broken() {

@@ -16,14 +16,16 @@
 //! `lost_wake`, `skip_retry`, which are in the library, and `r4_remove_insert` (a move as removal and insertion),
 //! `r6_teardown_late` (the mirror is torn down after the removal's wait), which are mistakes of the user, below.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::time::{Duration, Instant};
 
 use notifier_index::{
     BeginError, Held, Interval, Invalidating, Notifier, NotifierIndex, Ops, Registration, WouldBlock,
 };
+use parking_lot::{Mutex, MutexGuard, RwLock};
 
+use crate::scope::scope;
 use crate::support::{UNMAP, between, busted, deadline_after, until};
 
 const PAGES: usize = 12;
@@ -81,7 +83,7 @@ struct Owner {
 impl Notifier for Owner {
     fn invalidate(&self, told: &Invalidating<'_>) -> Result<(), WouldBlock> {
         assert!(!self.is_gone.load(SeqCst), "called after the wait for its removal");
-        let mut entries = self.mirror.0.lock().unwrap();
+        let mut entries = self.mirror.0.lock();
         let torn = pages(told.interval()).filter(|page| entries[*page].take().is_some()).count();
         self.near.collisions.fetch_add(torn as u64, SeqCst);
         Ok(())
@@ -141,8 +143,8 @@ impl World {
 
     /// The invariant of the contract's section 5.
     fn check_nothing_mirrored(&self, range: Interval, when: &str) {
-        for mirror in self.mirrors.read().unwrap().iter() {
-            let entries = mirror.0.lock().unwrap();
+        for mirror in self.mirrors.read().iter() {
+            let entries = mirror.0.lock();
             for page in pages(range) {
                 assert!(entries[page].is_none(), "{when} an entry of page {page} is there, section {range}");
             }
@@ -178,7 +180,7 @@ impl World {
         };
         let read = self.generations.each_ref().map(|generation| generation.load(SeqCst));
         dice.pause();
-        let mut entries = held.mirror.0.lock().unwrap();
+        let mut entries = held.mirror.0.lock();
         if held.read_retry(ticket) {
             self.near.retries.fetch_add(1, SeqCst);
             return true;
@@ -209,7 +211,7 @@ impl World {
     }
 
     fn slot(&self, dice: &mut Dice) -> MutexGuard<'_, Option<Registration<Owner>>> {
-        self.slots[dice.below(SLOTS as u64) as usize].lock().unwrap()
+        self.slots[dice.below(SLOTS as u64) as usize].lock()
     }
 
     /// Removes what is in a slot, or puts a new notifier there and fills it at once.
@@ -217,7 +219,7 @@ impl World {
         let mut slot = self.slot(dice);
         let Some(registration) = slot.take() else {
             let (bounds, mirror) = (dice.range(8), Arc::<Mirror>::default());
-            self.mirrors.write().unwrap().push(Arc::clone(&mirror));
+            self.mirrors.write().push(Arc::clone(&mirror));
             let held = slot.insert(self.insert(bounds, mirror)).hold();
             drop(slot);
             self.fill(&held, bounds, dice);
@@ -225,7 +227,7 @@ impl World {
         };
         let held = registration.hold();
         // R6: tear down and remove under the lock, wait after it.
-        let mut entries = held.mirror.0.lock().unwrap();
+        let mut entries = held.mirror.0.lock();
         if !self.breaks.teardown_late {
             *entries = Default::default();
         }
@@ -235,7 +237,7 @@ impl World {
         held.is_gone.store(true, SeqCst);
         if self.breaks.teardown_late {
             dice.pause();
-            *held.mirror.0.lock().unwrap() = Default::default();
+            *held.mirror.0.lock() = Default::default();
         }
         drop(slot);
         dice.pause();
@@ -247,7 +249,7 @@ impl World {
         let Some(registration) = slot.take() else { return dice.pause() };
         let (bounds, held) = (dice.range(8), registration.hold());
         // R5: tear down what is cut off and publish under the lock.
-        let mut entries = held.mirror.0.lock().unwrap();
+        let mut entries = held.mirror.0.lock();
         let outside = (0..PAGES).filter(|page| !bounds.covers(Interval::point(*page as u64)));
         outside.for_each(|page| entries[page] = None);
         let registration = self.move_to(registration, bounds, dice);
@@ -278,7 +280,7 @@ impl World {
     fn check_the_last_wake(&self) {
         let registration = self.insert(between(0, 3), Arc::default());
         let waits = self.index.stats().read_begin_waits;
-        std::thread::scope(|scope| {
+        scope(|scope| {
             let section = self.index.invalidate(between(2, 2), UNMAP);
             let waiter = scope.spawn(|| registration.read_begin_timeout(between(0, 3), WAIT_LIMIT).map(drop));
             until("somebody waits", || self.index.stats().read_begin_waits > waits);
@@ -294,7 +296,7 @@ impl World {
 
 fn round(number: u64, near: &Arc<NearMisses>, breaks: Breaks) {
     let world = World::new(near, breaks);
-    std::thread::scope(|scope| {
+    scope(|scope| {
         for thread in 0..7 {
             let (world, mut dice) = (&world, Dice((number * 7 + thread + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)));
             let mut kept = None;

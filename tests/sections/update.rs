@@ -1,10 +1,12 @@
 //! Updates and batches while sections run.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 
 use notifier_index::{BeginError, Interval, NotifierIndex, Registration};
+use parking_lot::Mutex;
 
+use crate::scope::scope;
 use crate::support::{Gate, MOMENT, Probe, UNMAP, between, deadline, touch, until};
 
 #[test]
@@ -69,7 +71,7 @@ fn growing_in_a_section_waits_for_it() {
         let section = index.invalidate(new, UNMAP);
         let begun = Gate::default();
         registration.update(grown).unwrap();
-        std::thread::scope(|scope| {
+        scope(|scope| {
             scope.spawn(|| {
                 let _ = registration.read_begin(grown).unwrap();
                 begun.open();
@@ -110,7 +112,7 @@ fn concurrent_updates_miss_no_section() {
     let ops = index.register_notifier_ops();
     let registration = index.insert(&ops, between(40, 60), Probe::quiet()).unwrap();
     let stop = Gate::default();
-    std::thread::scope(|scope| {
+    scope(|scope| {
         for thread in 0..2 {
             let (registration, stop) = (&registration, &stop);
             scope.spawn(move || {
@@ -150,7 +152,7 @@ fn both_halves_of_a_split_are_told() {
     assert!(left.read_retry(ticket));
     assert_eq!((left.payload().calls(), right.payload().calls()), (1, 0), "inserted after the section looked");
     let begun = AtomicU64::new(0);
-    std::thread::scope(|scope| {
+    scope(|scope| {
         for half in [&left, &right] {
             let begun = &begun;
             scope.spawn(move || {
@@ -178,7 +180,7 @@ fn a_hole_punched_by_a_callback_is_atomic() {
     let (inner, shared) = (Arc::downgrade(&index), Arc::clone(&kept));
     let punch = Probe::doing(move |told| {
         let index = inner.upgrade().unwrap();
-        let mut kept = shared.lock().unwrap();
+        let mut kept = shared.lock();
         let right = {
             let mut batch = index.batch();
             batch.update(&kept[0], between(0, told.interval().start() - 1)).unwrap();
@@ -187,9 +189,9 @@ fn a_hole_punched_by_a_callback_is_atomic() {
         };
         kept.push(right);
     });
-    kept.lock().unwrap().push(index.insert(&ops, between(0, 99), punch).unwrap());
+    kept.lock().push(index.insert(&ops, between(0, 99), punch).unwrap());
     let stop = Gate::default();
-    std::thread::scope(|scope| {
+    scope(|scope| {
         scope.spawn(|| {
             while !stop.is_open() {
                 let guard = index.pin();
@@ -202,7 +204,7 @@ fn a_hole_punched_by_a_callback_is_atomic() {
         });
         for _ in 0..300 {
             touch(&index, 40, 59);
-            let mut kept = kept.lock().unwrap();
+            let mut kept = kept.lock();
             let right = kept.pop().unwrap();
             let mut batch = index.batch();
             batch.remove(right).unwrap();
@@ -211,5 +213,5 @@ fn a_hole_punched_by_a_callback_is_atomic() {
         }
         stop.open();
     });
-    kept.lock().unwrap().clear();
+    kept.lock().clear();
 }
