@@ -65,3 +65,24 @@ impl Known {
     /// Neither a stamp nor that of nothing.
     const BEING_WRITTEN: u64 = 2 * Stamp::NONE;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::activity::Activity;
+
+    #[test]
+    fn bounds_are_known_in_the_generation_in_which_they_were_seen() {
+        let (activity, known) = (Activity::new(), Known::nothing());
+        let bounds = |start, last| Interval::from_ordered(start, last);
+        let seen = activity.stamp();
+        assert!(!known.covers(seen, bounds(10, 20)));
+        known.note(seen, bounds(10, 20));
+        assert!(known.covers(seen, bounds(10, 20)) && known.covers(seen, bounds(15, 15)));
+        assert!(!known.covers(seen, bounds(9, 20)) && !known.covers(seen, bounds(10, 21)));
+        activity.raise();
+        assert!(!known.covers(activity.stamp(), bounds(15, 15)));
+        known.note(activity.stamp(), bounds(30, 40));
+        assert!(known.covers(activity.stamp(), bounds(30, 40)) && !known.covers(seen, bounds(30, 40)));
+    }
+}

@@ -326,3 +326,34 @@ impl VersionStack {
         self.0.swap(ptr::null_mut(), Ordering::Acquire)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Corruption;
+    use crate::view::View;
+
+    /// [V2], and who is told that nobody is left.
+    #[test]
+    fn ownership_is_had_from_owners_only_and_its_end_is_reported_once_parked() {
+        let version = Version::first(0, ptr::null());
+        assert!(version.try_acquire());
+        assert!(!version.let_go() && !version.let_go(), "not parked, so nobody is told");
+        assert!(!version.try_acquire());
+        let version = Version::first(0, ptr::null());
+        assert!(version.park() && version.try_acquire());
+        assert!(!version.let_go() && version.let_go());
+        assert!(!version.try_acquire());
+        let version = Version::first(0, ptr::null());
+        assert!(!version.let_go() && !version.park());
+        assert!(!version.try_acquire());
+    }
+
+    #[test]
+    fn a_count_that_does_not_add_up_is_named() {
+        let mut version = Version::first(0, ptr::null());
+        assert_eq!(View::new(&version).check(), Ok(()));
+        version.len = 1;
+        assert_eq!(View::new(&version).check(), Err(Corruption::COUNT));
+    }
+}

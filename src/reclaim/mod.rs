@@ -41,6 +41,9 @@ pub(crate) mod epoch;
 mod freed;
 mod haul;
 pub(crate) mod pool;
+// AddressSanitizer ends the process where the pool would panic.
+#[cfg(all(test, debug_assertions, not(asan_poison)))]
+mod pool_tests;
 
 pub(crate) use freed::Freed;
 pub(crate) use haul::{Haul, Outlet};

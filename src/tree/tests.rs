@@ -1,6 +1,8 @@
 //! Tests of the tree: against a naive model, over every small tree, and of every invariant that `check` names.
 
 mod bulk;
+#[cfg(target_arch = "x86_64")]
+mod detected;
 mod kernels;
 mod model;
 mod queries;

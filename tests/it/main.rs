@@ -10,6 +10,7 @@ mod bugs;
 mod canary;
 mod change;
 mod cover;
+mod figures;
 mod find;
 mod forget;
 mod history;

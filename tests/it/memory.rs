@@ -93,7 +93,8 @@ fn nothing_stays_retired_where_nobody_looks() {
     maintain_alone(&index);
     let after = index.stats();
     assert_eq!((after.retired_objects, after.retired_bytes, after.live_nodes, after.node_bytes), (0, 0, 0, 0));
-    assert!(after.pool_bytes * 4 < before.pool_bytes, "{} of {} bytes kept", after.pool_bytes, before.pool_bytes);
+    // A slab is twice the one before, and the last version may stand in any of them.
+    assert!(after.pool_bytes * 2 < before.pool_bytes, "{} of {} bytes kept", after.pool_bytes, before.pool_bytes);
 }
 
 /// Ten readers at ten versions, let go from the middle outwards.

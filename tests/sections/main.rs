@@ -9,6 +9,7 @@ mod callbacks;
 mod collision;
 #[path = "../visible/mailbox.rs"]
 mod mailbox;
+mod overflowing;
 mod removal;
 #[cfg(tsan)]
 #[path = "../visible/runner.rs"]
@@ -17,6 +18,7 @@ mod runner;
 mod scope;
 mod second_pass;
 mod sections;
+mod successors;
 mod support;
 mod torture;
 mod update;
