@@ -111,13 +111,15 @@ static NOW: Mutex<String> = Mutex::new(String::new());
 /// Schedules begun.
 static COUNT: AtomicU64 = AtomicU64::new(0);
 
-/// Says at a panic which seed repeats it. Set before shuttle's hook, which prints the schedule and then calls this.
+/// Says at a panic which seed repeats it, and ends the process: what has gone wrong may keep the index from being dropped.
+/// Set before shuttle's hook, which prints the schedule and then calls this.
 fn say_what_failed() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         usual(info);
         let count = COUNT.load(Ordering::Relaxed);
         eprintln!("FAILED in schedule {count}: {}", NOW.lock().expect("no holder panics"));
+        std::process::exit(1);
     }));
 }
 

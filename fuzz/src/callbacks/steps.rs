@@ -123,7 +123,9 @@ impl Machine {
         let mut state = self.state();
         state.standing.insert(id, Standing { registration, bounds: at });
         if let Some((id, one)) = moved {
-            state.raise(id);
+            if !to.covers(one.bounds) {
+                state.raise(id);
+            }
             state.standing.insert(id, Standing { bounds: to, ..one });
         }
         Some(())
