@@ -5,8 +5,8 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use notifier_index::{BatchErrorKind, InsertError, Interval, NotifierIndex, Ops, Registration, Snapshot, UpdateError};
@@ -24,6 +24,12 @@ thread_local! {
     static MOOD: Cell<Mood> = const { Cell::new(Mood::Giving) };
     static REFUSALS: Cell<u32> = const { Cell::new(0) };
     static LIVE_BYTES: Cell<isize> = const { Cell::new(0) };
+}
+
+/// The tests take turns: all indexes share one collector, by which a thread may free what another has retired.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Moody;
@@ -168,6 +174,7 @@ impl World {
 
 #[test]
 fn a_refused_insert_gives_the_payload_back() {
+    let _turn = turn();
     let mut world = World::new(200);
     for id in 0..400 {
         world.keep();
@@ -201,6 +208,7 @@ fn a_refused_insert_gives_the_payload_back() {
 
 #[test]
 fn a_refused_update_leaves_the_bounds() {
+    let _turn = turn();
     let mut world = World::new(300);
     for step in 0..600 {
         world.keep();
@@ -226,6 +234,7 @@ fn a_refused_update_leaves_the_bounds() {
 
 #[test]
 fn a_refused_removal_gives_the_registration_back() {
+    let _turn = turn();
     let mut world = World::new(600);
     while world.all.len() > 10 {
         world.keep();
@@ -252,6 +261,7 @@ fn a_refused_removal_gives_the_registration_back() {
 
 #[test]
 fn a_refused_insert_many_gives_all_items_back_in_order() {
+    let _turn = turn();
     let mut world = World::new(50);
     let fresh: Ops<Counted> = world.index.register_ops();
     for (round, ops) in [world.ops, fresh].into_iter().enumerate() {
@@ -285,6 +295,7 @@ fn a_refused_insert_many_gives_all_items_back_in_order() {
 /// One batch of each kind of change; what it is made of comes back from a refusal by the keys.
 #[test]
 fn a_refused_batch_comes_back_whole() {
+    let _turn = turn();
     let mut world = World::new(400);
     for step in 0..100_u64 {
         world.keep();
@@ -322,6 +333,7 @@ fn a_refused_batch_comes_back_whole() {
 /// While a batch is put together, a refusal gives back what was to be put in.
 #[test]
 fn a_batch_that_cannot_grow_gives_back_what_was_to_go_in() {
+    let _turn = turn();
     let world = World::new(100);
     let mut all = world.all.into_iter();
     let (mut batch, mut keys) = (world.index.batch(), Vec::with_capacity(100));
@@ -362,6 +374,7 @@ fn a_batch_that_cannot_grow_gives_back_what_was_to_go_in() {
 
 #[test]
 fn a_removal_by_drop_without_memory_is_made_up_for_later() {
+    let _turn = turn();
     for made_up_by_maintain in [false, true] {
         let mut world = World::new(2_000);
         let mut dropped = 0;
@@ -389,6 +402,7 @@ fn a_removal_by_drop_without_memory_is_made_up_for_later() {
 /// The same life with and without refusals leaves the same bytes behind.
 #[test]
 fn refusals_leave_no_memory_behind() {
+    let _turn = turn();
     let life = |mood: fn(u32) -> Mood| {
         let mut world = World::new(300);
         let mut refused = 0;
