@@ -23,11 +23,30 @@ use crate::record::Kind;
 /// let _registration = index.insert(&extents, Interval::point(7), "extent").unwrap();
 /// assert!(index.pin().find(&caches, Interval::point(7)).unwrap().is_none());
 /// ```
+///
+/// It proves the payload's type by identity, and payloads go in and come out through it, so it is invariant in `N`: an
+/// owner of functions that take any reference is none of functions that take a `'static` one.
+///
+/// ```compile_fail
+/// use notifier_index::{NotifierIndex, Ops};
+///
+/// let index = NotifierIndex::new();
+/// let any: Ops<for<'a> fn(&'a String)> = index.register_ops();
+/// let statics: Ops<fn(&'static String)> = any;
+/// ```
+/// ```
+/// use notifier_index::{NotifierIndex, Ops};
+///
+/// let index = NotifierIndex::new();
+/// let any: Ops<for<'a> fn(&'a String)> = index.register_ops();
+/// let same: Ops<for<'a> fn(&'a String)> = any;
+/// ```
 pub struct Ops<N> {
     index: u64,
     owner: u32,
     kind: &'static Kind,
-    payload: PhantomData<fn() -> N>,
+    /// Invariant in `N`, and `Send` and `Sync` whatever `N` is.
+    payload: PhantomData<fn(N) -> N>,
 }
 
 impl<N> Ops<N> {
