@@ -11,15 +11,16 @@ use crate::busted::{self, Sabotage};
 use crate::draft::Draft;
 use crate::engine::{Engine, Limit, Step};
 use crate::error::{BatchError, BatchErrorKind, InsertError, Refusal, RemoveError};
+use crate::identity::Identities;
 use crate::interval::Interval;
 use crate::ops::Ops;
 use crate::record::{self, Header, NewRecord};
 use crate::registration::{Located, Locator, RawRegistration, Registration, remove_orphans};
-use crate::sync::{Arc, Number, Ordering};
+use crate::sync::Arc;
 use crate::tuning::RELEASE_BUDGET;
 
 /// Numbers the batches of a process, so that a key knows its own. Never reused.
-static BATCH_COUNT: Number = Number::new(0);
+static BATCHES: Identities = Identities::new();
 
 /// Several inserts, updates and removals that take effect together, or not at all.
 ///
@@ -144,9 +145,7 @@ impl<N> fmt::Debug for RemoveKey<N> {
 
 impl<'a> Batch<'a> {
     pub(crate) fn new(index: &'a NotifierIndex) -> Self {
-        // [O15] Relaxed: only uniqueness matters.
-        let id = BATCH_COUNT.fetch_add(1, Ordering::Relaxed);
-        Batch { id, engine: index.engine(), changes: Vec::new(), inserted: Vec::new() }
+        Batch { id: BATCHES.next(), engine: index.engine(), changes: Vec::new(), inserted: Vec::new() }
     }
 
     /// Makes room for one change more, and for its result; the position that it will have.

@@ -15,8 +15,8 @@ use std::ptr::NonNull;
 use crate::interval::Interval;
 use crate::reclaim::bytes_of;
 use crate::reclaim::pool::{Class, Depot, NoMemory, Workbench};
-use crate::record::{self, Header};
-use crate::roots::{TableNode, TableStore};
+use crate::record::{self, Header, Kind};
+use crate::roots::{Root, TableNode, TableStore};
 use crate::tree::{Inner, Leaf, NodeStore, Tree, TreeRef};
 use crate::version::{Object, PAGE_OBJECTS, Page, Version};
 
@@ -62,7 +62,7 @@ impl<'w> Draft<'w> {
     }
 
     /// The draft's present state of one owner's tree.
-    pub(crate) fn tree(&self, owner: u32) -> TreeRef<'_> {
+    pub(crate) fn tree(&self, owner: u64) -> TreeRef<'_> {
         self.version().tree(owner)
     }
 
@@ -71,9 +71,9 @@ impl<'w> Draft<'w> {
     }
 
     /// Makes sure of the memory for one insert, remove or update in one owner's tree.
-    pub(crate) fn reserve(&mut self, owner: u32) -> Result<(), NoMemory> {
+    pub(crate) fn reserve(&mut self, owner: u64) -> Result<(), NoMemory> {
         let roots = &self.version().roots;
-        let nodes = roots.get(owner).worst_case();
+        let nodes = roots.get(owner).tree.worst_case();
         let tables = roots.worst_case(owner);
         let pages = (nodes.leaf + nodes.inner + tables + 1).div_ceil(PAGE_OBJECTS) + 1;
         let large = nodes.inner + tables + pages;
@@ -81,7 +81,7 @@ impl<'w> Draft<'w> {
     }
 
     /// Makes sure of the memory for building a tree of so many notifiers.
-    pub(crate) fn reserve_build(&mut self, owner: u32, count: usize) -> Result<(), NoMemory> {
+    pub(crate) fn reserve_build(&mut self, owner: u64, count: usize) -> Result<(), NoMemory> {
         let nodes = Tree::bulk_counts(count);
         let tables = self.version().roots.worst_case(owner);
         self.stock.workbench.reserve(self.stock.depot, nodes.leaf, nodes.inner + tables + 2)
@@ -93,10 +93,10 @@ impl<'w> Draft<'w> {
     /// The record is private to the caller, and stays allocated until the version has gone.
     pub(crate) unsafe fn insert(&mut self, interval: Interval, record: NonNull<Header>) {
         let owner = self.stamp(interval, record);
-        let mut tree = *self.version().roots.get(owner);
+        let mut root = self.root_for(owner, record);
         // SAFETY: [T1] by [D1] and [D2]; [T2] by [P1].
-        unsafe { tree.insert(&mut self.stock, interval, record::entry_of(record)) };
-        self.set_tree(owner, tree);
+        unsafe { root.tree.insert(&mut self.stock, interval, record::entry_of(record)) };
+        self.set_root(owner, root);
         self.stock.version_mut().len += 1;
     }
 
@@ -107,7 +107,7 @@ impl<'w> Draft<'w> {
     /// As for `insert`; all records are the owner's.
     pub(crate) unsafe fn build(
         &mut self,
-        owner: u32,
+        owner: u64,
         given: impl Iterator<Item = (Interval, NonNull<Header>)>,
         sorted: &[(Interval, NonNull<Header>)],
     ) {
@@ -117,11 +117,12 @@ impl<'w> Draft<'w> {
         let entries = sorted.iter().map(|(interval, record)| (*interval, record::entry_of(*record)));
         // SAFETY: [T2] by [P1]; the entries are allocated, says the caller.
         let tree = unsafe { Tree::bulk_build(&mut self.stock, entries) };
-        self.set_tree(owner, tree);
+        let kind = sorted.first().map(|(_, record)| kind_of(*record));
+        self.set_root(owner, Root { tree, kind });
         self.stock.version_mut().len += sorted.len() as u64;
     }
 
-    fn stamp(&mut self, interval: Interval, record: NonNull<Header>) -> u32 {
+    fn stamp(&mut self, interval: Interval, record: NonNull<Header>) -> u64 {
         let version = self.stock.version_mut();
         let serial = version.next_serial;
         version.next_serial += 1;
@@ -134,11 +135,11 @@ impl<'w> Draft<'w> {
 
     /// Removes the record that stands under `start`. `reserve` went before. `None` if it is not there.
     pub(crate) fn remove(&mut self, record: &Header, start: u64) -> Option<()> {
-        let mut tree = *self.version().roots.get(record.owner());
+        let mut root = *self.version().roots.get(record.owner());
         // SAFETY: [T1] by [D1] and [D2]; [T2] by [P1].
-        let removed = unsafe { tree.remove(&mut self.stock, start, record.serial()) };
+        let removed = unsafe { root.tree.remove(&mut self.stock, start, record.serial()) };
         let (_, entry) = removed?;
-        self.set_tree(record.owner(), tree);
+        self.set_root(record.owner(), root);
         self.stock.version_mut().len -= 1;
         self.stock.replace(Object::Record(record::header_of(entry)));
         Some(())
@@ -146,19 +147,28 @@ impl<'w> Draft<'w> {
 
     /// Gives the record that stands under `start` new bounds; those it had. `reserve` went before. `None` if it is not there.
     pub(crate) fn update(&mut self, record: &Header, start: u64, to: Interval) -> Option<Interval> {
-        let mut tree = *self.version().roots.get(record.owner());
+        let mut root = *self.version().roots.get(record.owner());
         // SAFETY: [T1] by [D1] and [D2]; [T2] by [P1].
-        let updated = unsafe { tree.update(&mut self.stock, start, record.serial(), to) };
+        let updated = unsafe { root.tree.update(&mut self.stock, start, record.serial(), to) };
         if updated.is_some() {
-            self.set_tree(record.owner(), tree);
+            self.set_root(record.owner(), root);
         }
         updated
     }
 
-    fn set_tree(&mut self, owner: u32, tree: Tree) {
+    /// The root that the record is to be put under, of the record's kind.
+    fn root_for(&self, owner: u64, record: NonNull<Header>) -> Root {
+        let (root, kind) = (*self.version().roots.get(owner), kind_of(record));
+        if !root.is_of(kind) {
+            root.refuse(kind);
+        }
+        Root { kind: Some(kind), ..root }
+    }
+
+    fn set_root(&mut self, owner: u64, root: Root) {
         // A copy, because the table takes its nodes from the draft that holds it.
         let mut roots = self.version().roots;
-        roots.set(owner, tree, &mut self.stock);
+        roots.set(owner, root, &mut self.stock);
         self.stock.version_mut().roots = roots;
     }
 
@@ -185,6 +195,11 @@ impl<'w> Draft<'w> {
         }
         stock.discard(Class::Large, version.cast());
     }
+}
+
+fn kind_of(record: NonNull<Header>) -> &'static Kind {
+    // SAFETY: [N3] private to this writer, and allocated.
+    unsafe { record.as_ref() }.kind()
 }
 
 impl Stock<'_> {

@@ -19,19 +19,20 @@ use crate::busted::{self, Sabotage};
 use crate::config::{Config, RefusalHook};
 use crate::draft::Draft;
 use crate::error::Refusal;
+use crate::identity::Identities;
 use crate::publish::{Base, VersionCell, VersionHandle};
 use crate::reclaim::epoch::{self, Horizon};
 use crate::reclaim::pool::{Class, Depot, NoMemory, Workbench};
 use crate::reclaim::{Chain, Freed, Haul, Outlet, give_up_record};
 use crate::record::{self, Header, RecordList, RecordStack};
 use crate::section::SectionTable;
-use crate::sync::{Arc, Mutex, Number, Number32, Ordering, Padded, process_wide, thread_local, try_lock};
+use crate::sync::{Arc, Mutex, Number, Ordering, Padded, process_wide, thread_local, try_lock};
 use crate::tally::Tally;
 use crate::tuning::{BACKLOG, GRACE_ROUNDS, PUBLICATIONS_PER_GRACE, RELEASE_BUDGET, REMOVAL_BELLS, WORKBENCHES};
 use crate::version::{Version, VersionStack};
 
 /// Numbers the indexes of a process, so that an `Ops` knows its own. Never reused.
-static INDEX_COUNT: Number = Number::new(0);
+static INDEXES: Identities = Identities::new();
 
 /// Everything that the handles of one index share.
 pub(crate) struct Engine {
@@ -47,7 +48,7 @@ pub(crate) struct Engine {
     chain: Mutex<Chain>,
     shrinking: Mutex<()>,
     releasing: Mutex<RecordList>,
-    owner_count: Number32,
+    owners: Identities,
     lost_race_count: Number,
     retired_limit: u64,
     pub(crate) sections: SectionTable,
@@ -80,8 +81,7 @@ impl Engine {
         let first = workbench.take(Class::Large).ok_or(NoMemory)?.cast::<Version>();
         let mut workbenches = vec![Padded(Mutex::new(workbench))];
         workbenches.resize_with(WORKBENCHES, || Padded(Mutex::new(Workbench::new())));
-        // [O15] Relaxed: only uniqueness matters.
-        let id = INDEX_COUNT.fetch_add(1, Ordering::Relaxed);
+        let id = INDEXES.next();
         Ok(Arc::new_cyclic(|engine| {
             // SAFETY: [P1] a large slot is private memory enough for a version. [V5] The engine's own address,
             // used only once it is there. The version is born with the one count that the handle takes.
@@ -101,7 +101,7 @@ impl Engine {
                 chain: Mutex::new(Chain::new(first.as_ptr())),
                 shrinking: Mutex::new(()),
                 releasing: Mutex::new(RecordList::EMPTY),
-                owner_count: Number32::new(0),
+                owners: Identities::new(),
                 lost_race_count: Number::new(0),
                 retired_limit: config.retired_limit_bytes(),
                 sections: SectionTable::new(id),
@@ -114,9 +114,8 @@ impl Engine {
     }
 
     /// The number of a new owner.
-    pub(crate) fn next_owner(&self) -> u32 {
-        // [O15] Relaxed: only uniqueness matters.
-        self.owner_count.fetch_add(1, Ordering::Relaxed)
+    pub(crate) fn next_owner(&self) -> u64 {
+        self.owners.next()
     }
 
     /// Versions below this are out of the reach of pins.

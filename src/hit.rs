@@ -188,15 +188,16 @@ impl<'v> AnyHit<'v> {
     }
 
     /// The number of its owner, see [`Ops::number`].
-    pub fn owner(&self) -> u32 {
+    pub fn owner(&self) -> u64 {
         self.header().owner()
     }
 
     /// The hit with its payload, if it belongs to this owner.
     pub fn downcast<N: Send + Sync>(&self, ops: &Ops<N>) -> Option<Hit<'v, N>> {
         let owner = ops.owner_in(self.version.index).ok()?;
-        // SAFETY: [W1]; [H3] the same owner, hence the same payload type.
-        (owner == self.owner()).then(|| unsafe { Hit::new(self.slot, self.version) })
+        let is_its = owner == self.owner() && std::ptr::eq(ops.kind(), self.header().kind());
+        // SAFETY: [W1]; [H3] the same owner, and the payload's kind is that of the owner.
+        is_its.then(|| unsafe { Hit::new(self.slot, self.version) })
     }
 }
 
@@ -212,7 +213,7 @@ pub struct AnyHits<'v> {
     version: &'v Version,
     interval: Interval,
     slots: Option<Matching<'v>>,
-    next_owner: Option<u32>,
+    next_owner: Option<u64>,
 }
 
 impl<'v> AnyHits<'v> {

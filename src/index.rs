@@ -444,7 +444,7 @@ impl NotifierIndex {
     }
 }
 
-fn build<N: Send + Sync + 'static>(draft: &mut Draft<'_>, owner: u32, many: &Many<N>) -> Result<(), Refusal> {
+fn build<N: Send + Sync + 'static>(draft: &mut Draft<'_>, owner: u64, many: &Many<N>) -> Result<(), Refusal> {
     if draft.is_closed() {
         return Err(Refusal::Closed);
     }

@@ -48,6 +48,7 @@ mod gauge;
 mod guard;
 #[allow(unsafe_code)]
 mod hit;
+mod identity;
 #[allow(unsafe_code)]
 mod index;
 mod interval;

@@ -19,7 +19,7 @@ pub(crate) struct Many<N: Send + Sync + 'static> {
 
 impl<N: Send + Sync + 'static> Many<N> {
     pub(crate) fn allocate(
-        owner: u32,
+        owner: u64,
         kind: &'static Kind,
         items: Vec<(Interval, N)>,
     ) -> Result<Self, InsertManyError<N>> {

@@ -43,14 +43,14 @@ use crate::record::Kind;
 /// ```
 pub struct Ops<N> {
     index: u64,
-    owner: u32,
+    owner: u64,
     kind: &'static Kind,
     /// Invariant in `N`, and `Send` and `Sync` whatever `N` is.
     payload: PhantomData<fn(N) -> N>,
 }
 
 impl<N> Ops<N> {
-    pub(crate) fn new(index: u64, owner: u32, kind: &'static Kind) -> Self {
+    pub(crate) fn new(index: u64, owner: u64, kind: &'static Kind) -> Self {
         Ops { index, owner, kind, payload: PhantomData }
     }
 
@@ -60,12 +60,12 @@ impl<N> Ops<N> {
 
     /// The owner's number, if it is one of the index numbered `index`.
     #[inline]
-    pub(crate) fn owner_in(&self, index: u64) -> Result<u32, ForeignOps> {
+    pub(crate) fn owner_in(&self, index: u64) -> Result<u64, ForeignOps> {
         if self.index == index { Ok(self.owner) } else { Err(ForeignOps) }
     }
 
     /// The number of this owner in its index, as [`AnyHit::owner`](crate::AnyHit::owner) and `dump` show it.
-    pub fn number(&self) -> u32 {
+    pub fn number(&self) -> u64 {
         self.owner
     }
 }

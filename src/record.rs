@@ -26,6 +26,7 @@ use std::ptr::{self, NonNull};
 use crate::activity::Activity;
 use crate::busted::{self, Sabotage};
 use crate::error::WouldBlock;
+use crate::identity::check_count;
 use crate::interval::Interval;
 use crate::notifier::{Invalidating, Notifier};
 use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, Witness, dealloc};
@@ -146,7 +147,7 @@ pub(crate) struct Header {
     location: AtomicU64,
     link: AtomicPtr<Header>,
     kind: &'static Kind,
-    owner: u32,
+    owner: u64,
     witness: Witness,
 }
 
@@ -177,7 +178,7 @@ impl Header {
         self.entry.serial.get()
     }
 
-    pub(crate) fn owner(&self) -> u32 {
+    pub(crate) fn owner(&self) -> u64 {
         self.owner
     }
 
@@ -234,7 +235,7 @@ impl Header {
     /// One more reference. The caller has one, or is protected by a version that holds the record.
     pub(crate) fn acquire(&self) {
         // [O12] Relaxed: a new reference is made from one that exists ([N1]).
-        self.references.fetch_add(1, Ordering::Relaxed);
+        check_count(self.references.fetch_add(1, Ordering::Relaxed));
     }
 
     /// One reference less; true if it was the last, and the caller now has the record alone ([N2]).
@@ -259,7 +260,7 @@ pub(crate) struct NewRecord<N>(NonNull<Record<N>>);
 
 impl<N> NewRecord<N> {
     /// Allocates a record, or gives the payload back if there is no memory.
-    pub(crate) fn allocate(owner: u32, kind: &'static Kind, payload: N) -> Result<Self, N> {
+    pub(crate) fn allocate(owner: u64, kind: &'static Kind, payload: N) -> Result<Self, N> {
         // SAFETY: a record is never of size zero.
         let memory = unsafe { alloc(Layout::new::<Record<N>>()) }.cast::<Record<N>>();
         let Some(record) = NonNull::new(memory) else {
@@ -387,5 +388,25 @@ impl RecordList {
         // SAFETY: records in a list stay allocated until they are popped.
         self.0 = unsafe { record.as_ref() }.link.load(Ordering::Relaxed);
         Some(record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::{GREATEST_COUNT, tests::ends_the_process};
+
+    #[test]
+    fn holds_that_are_forgotten_do_not_wrap_the_count() {
+        let record = NewRecord::allocate(0, Kind::passive::<u64>(), 7).unwrap();
+        // SAFETY: [N2] not published, so this handle's own.
+        let header = unsafe { record.as_header().as_ref() };
+        let name = "record::tests::holds_that_are_forgotten_do_not_wrap_the_count";
+        ends_the_process(name, || {
+            header.references.store(GREATEST_COUNT + 1, Ordering::Relaxed);
+            header.acquire();
+        });
+        header.references.store(GREATEST_COUNT, Ordering::Relaxed);
+        header.acquire();
     }
 }

@@ -4,17 +4,53 @@
 //! the owner's number, copied by path like the trees, so that a publication costs O(log owners) and a reader
 //! of an early owner follows no pointer more.
 //!
+//! Beside each tree stands the kind of its payloads: a look-up compares it with that of its `Ops` ([H3]), so even if two
+//! owners had one number, none would read the other's payloads as its own.
+//!
 //! Invariants:
 //! - **\[R1]** A table node reached from a protected version is allocated and unchanged. A node whose birth is
 //!   the number of the draft that reaches it is private to that draft.
 
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
+use crate::record::Kind;
 use crate::tree::{NodeHeader, Tree};
 use crate::tuning::INLINE_OWNERS;
 
 const TREES: usize = 8;
 const CHILDREN: usize = 32;
+
+/// Levels that a table of all the numbers of owners there are takes, and one more.
+const MOST_LEVELS: usize = 15;
+
+/// One owner's tree, and what its payloads are.
+#[derive(Clone, Copy)]
+pub(crate) struct Root {
+    pub(crate) tree: Tree,
+    /// That of the records in the tree; where there are none, whichever was there last.
+    pub(crate) kind: Option<&'static Kind>,
+}
+
+impl Root {
+    const EMPTY: Root = Root { tree: Tree::EMPTY, kind: None };
+
+    /// Whether the payloads in the tree are of this kind; an owner has one address of it for all of them.
+    #[inline]
+    pub(crate) fn is_of(&self, kind: &'static Kind) -> bool {
+        self.kind.is_some_and(|own| ptr::eq(own, kind))
+    }
+
+    /// What a look-up with another kind comes to: nothing can be there, or the process must not go on.
+    ///
+    /// # Panics
+    /// If payloads of another kind are there: two owners have one number, which [`Identities`](crate::identity) rules out.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn refuse(&self, kind: &'static Kind) {
+        let own = self.kind.map_or("nothing", Kind::type_name);
+        assert!(self.tree.is_empty(), "[H3] an owner of {} has payloads of {own}", kind.type_name());
+    }
+}
 
 /// A node of the table, in a large slot of the pool.
 #[repr(C, align(64))]
@@ -25,13 +61,13 @@ pub(crate) struct TableNode {
 
 #[derive(Clone, Copy)]
 enum Slots {
-    Trees([Tree; TREES]),
+    Roots([Root; TREES]),
     Children([Option<NonNull<TableNode>>; CHILDREN]),
 }
 
 impl Slots {
     fn empty(level: u32) -> Self {
-        if level == 0 { Slots::Trees([Tree::EMPTY; TREES]) } else { Slots::Children([None; CHILDREN]) }
+        if level == 0 { Slots::Roots([Root::EMPTY; TREES]) } else { Slots::Children([None; CHILDREN]) }
     }
 }
 
@@ -49,7 +85,7 @@ pub(crate) trait TableStore {
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Roots {
-    inline: [Tree; INLINE_OWNERS],
+    inline: [Root; INLINE_OWNERS],
     table: Option<NonNull<TableNode>>,
     /// Levels of the table: 0 is none, 1 a single node of trees.
     levels: u32,
@@ -59,7 +95,7 @@ pub(crate) struct Roots {
 const fn capacity(levels: u32) -> u64 {
     match levels {
         0 => 0,
-        _ => TREES as u64 * (CHILDREN as u64).pow(levels - 1),
+        _ => (TREES as u64).saturating_mul((CHILDREN as u64).saturating_pow(levels - 1)),
     }
 }
 
@@ -70,27 +106,27 @@ const fn step(level: u32, index: u64) -> (usize, u64) {
 }
 
 impl Roots {
-    pub(crate) const EMPTY: Roots = Roots { inline: [Tree::EMPTY; INLINE_OWNERS], table: None, levels: 0 };
+    pub(crate) const EMPTY: Roots = Roots { inline: [Root::EMPTY; INLINE_OWNERS], table: None, levels: 0 };
 
     /// Nodes that one `set` may take.
-    pub(crate) fn worst_case(&self, owner: u32) -> usize {
-        match (owner as usize).checked_sub(INLINE_OWNERS) {
+    pub(crate) fn worst_case(&self, owner: u64) -> usize {
+        match owner.checked_sub(INLINE_OWNERS as u64) {
             None => 0,
-            // Growing by a level takes a new top above the path; u32 owners need seven levels at most.
-            Some(_) => self.levels as usize + 8,
+            // Growing by a level takes a new top above the path.
+            Some(_) => self.levels as usize + MOST_LEVELS,
         }
     }
 
     #[inline]
-    pub(crate) fn get(&self, owner: u32) -> &Tree {
-        match self.inline.get(owner as usize) {
-            Some(tree) => tree,
-            None => self.get_from_table(u64::from(owner) - INLINE_OWNERS as u64),
+    pub(crate) fn get(&self, owner: u64) -> &Root {
+        match usize::try_from(owner).ok().and_then(|owner| self.inline.get(owner)) {
+            Some(root) => root,
+            None => self.get_from_table(owner - INLINE_OWNERS as u64),
         }
     }
 
-    fn get_from_table(&self, index: u64) -> &Tree {
-        const NONE: &Tree = &Tree::EMPTY;
+    fn get_from_table(&self, index: u64) -> &Root {
+        const NONE: &Root = &Root::EMPTY;
         if index >= capacity(self.levels) {
             return NONE;
         }
@@ -101,7 +137,7 @@ impl Roots {
             index = below;
             // SAFETY: [R1] the roots belong to a protected version, or to the draft in hand.
             match unsafe { &(*table.as_ptr()).slots } {
-                Slots::Trees(trees) => return trees.get(slot).unwrap_or(NONE),
+                Slots::Roots(roots) => return roots.get(slot).unwrap_or(NONE),
                 Slots::Children(children) => node = children.get(slot).copied().flatten(),
             }
         }
@@ -109,30 +145,30 @@ impl Roots {
     }
 
     /// The first owner from `owner` on that has a tree that is not empty.
-    pub(crate) fn next_from(&self, owner: u32) -> Option<(u32, Tree)> {
-        let mut owner = u64::from(owner);
-        while let Some(tree) = self.inline.get(owner as usize) {
-            if !tree.is_empty() {
-                return Some((owner as u32, *tree));
+    pub(crate) fn next_from(&self, owner: u64) -> Option<(u64, Tree)> {
+        let mut owner = owner;
+        while let Some(root) = usize::try_from(owner).ok().and_then(|owner| self.inline.get(owner)) {
+            if !root.tree.is_empty() {
+                return Some((owner, root.tree));
             }
             owner += 1;
         }
         let first = owner - INLINE_OWNERS as u64;
         let (index, tree) = next_below(self.table, self.levels, first)?;
-        Some(((index + INLINE_OWNERS as u64) as u32, tree))
+        Some((index + INLINE_OWNERS as u64, tree))
     }
 
-    /// Puts an owner's new tree in.
-    pub(crate) fn set(&mut self, owner: u32, tree: Tree, store: &mut impl TableStore) {
-        if let Some(place) = self.inline.get_mut(owner as usize) {
-            *place = tree;
+    /// Puts an owner's new root in.
+    pub(crate) fn set(&mut self, owner: u64, root: Root, store: &mut impl TableStore) {
+        if let Some(place) = usize::try_from(owner).ok().and_then(|owner| self.inline.get_mut(owner)) {
+            *place = root;
             return;
         }
-        let index = u64::from(owner) - INLINE_OWNERS as u64;
+        let index = owner - INLINE_OWNERS as u64;
         while index >= capacity(self.levels) {
             self.grow(store);
         }
-        self.table = Some(set_below(self.table, self.levels - 1, index, tree, store));
+        self.table = Some(set_below(self.table, self.levels - 1, index, root, store));
     }
 
     fn grow(&mut self, store: &mut impl TableStore) {
@@ -154,7 +190,7 @@ impl Roots {
         tree: &mut impl FnMut(&Tree),
         node: &mut impl FnMut(NonNull<TableNode>),
     ) {
-        self.inline.iter().for_each(&mut *tree);
+        self.inline.iter().for_each(|root| tree(&root.tree));
         visit_private_below(self.table, birth, tree, node);
     }
 }
@@ -168,9 +204,9 @@ fn next_below(node: Option<NonNull<TableNode>>, levels: u32, from: u64) -> Optio
     let (first, mut below) = step(level, from);
     // SAFETY: [R1] the roots belong to a protected version.
     match unsafe { &(*table.as_ptr()).slots } {
-        Slots::Trees(trees) => {
-            let found = (first..TREES).find(|slot| !trees[*slot].is_empty())?;
-            Some((found as u64, trees[found]))
+        Slots::Roots(roots) => {
+            let found = (first..TREES).find(|slot| !roots[*slot].tree.is_empty())?;
+            Some((found as u64, roots[found].tree))
         }
         Slots::Children(children) => {
             for (slot, child) in children.iter().enumerate().skip(first) {
@@ -212,16 +248,16 @@ fn set_below(
     node: Option<NonNull<TableNode>>,
     level: u32,
     index: u64,
-    tree: Tree,
+    root: Root,
     store: &mut impl TableStore,
 ) -> NonNull<TableNode> {
     let mut own = private(node, level, store);
     let (slot, below) = step(level, index);
     // SAFETY: [R1] private to the draft.
     match unsafe { &mut own.as_mut().slots } {
-        Slots::Trees(trees) => trees[slot] = tree,
+        Slots::Roots(roots) => roots[slot] = root,
         Slots::Children(children) => {
-            children[slot] = Some(set_below(children[slot], level - 1, below, tree, store));
+            children[slot] = Some(set_below(children[slot], level - 1, below, root, store));
         }
     }
     own
@@ -241,10 +277,35 @@ fn visit_private_below(
         return;
     }
     match &inner.slots {
-        Slots::Trees(trees) => trees.iter().for_each(&mut *tree),
+        Slots::Roots(roots) => roots.iter().for_each(|root| tree(&root.tree)),
         Slots::Children(children) => {
             children.iter().for_each(|child| visit_private_below(*child, birth, tree, visit));
         }
     }
     visit(table);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use crate::ops::Ops;
+    use crate::record::Kind;
+    use crate::{Interval, NotifierIndex};
+
+    /// Were two owners to get one number, as a counter that wraps would give it, neither reads the other's payloads.
+    #[test]
+    fn no_payload_is_read_as_another_type_even_under_one_number() {
+        let index = NotifierIndex::new();
+        let numbers = Ops::<[u64; 3]>::new(index.engine().id, 7, Kind::passive::<[u64; 3]>());
+        let words = Ops::<String>::new(index.engine().id, 7, Kind::passive::<String>());
+        let _numbers = index.insert(&numbers, Interval::point(1), [5; 3]).unwrap();
+        let guard = index.pin();
+        let panics = |act: &dyn Fn()| catch_unwind(AssertUnwindSafe(act)).is_err();
+        assert!(panics(&|| _ = guard.find(&words, Interval::point(1))));
+        assert!(panics(&|| _ = guard.find_all(&words, Interval::point(1))));
+        assert!(panics(&|| drop(index.insert(&words, Interval::point(2), String::new()))));
+        assert!(guard.view().iter().all(|hit| hit.downcast(&words).is_none()));
+        assert!(guard.view().iter().all(|hit| hit.downcast(&numbers).is_some_and(|hit| *hit.payload() == [5; 3])));
+    }
 }

@@ -25,9 +25,10 @@ use std::ptr::{self, NonNull};
 
 use crate::busted::{self, Sabotage};
 use crate::engine::Engine;
+use crate::identity::check_count;
 use crate::reclaim::Links;
 use crate::reclaim::pool::Class;
-use crate::record::Header;
+use crate::record::{Header, Kind};
 use crate::roots::{Roots, TableNode};
 use crate::sync::{Arc, AtomicPtr, AtomicUsize, Ordering, Witness};
 use crate::tree::{Inner, Leaf, TreeRef};
@@ -121,14 +122,26 @@ impl Version {
 
     /// One owner's tree.
     #[inline]
-    pub(crate) fn tree(&self, owner: u32) -> TreeRef<'_> {
+    pub(crate) fn tree(&self, owner: u64) -> TreeRef<'_> {
         self.witness.read();
         // SAFETY: [V1] a reference to a version exists only while it is protected, and the nodes with it.
-        unsafe { self.roots.get(owner).as_ref() }
+        unsafe { self.roots.get(owner).tree.as_ref() }
+    }
+
+    /// One owner's tree, whose payloads are of this kind.
+    #[inline]
+    pub(crate) fn tree_of_kind(&self, owner: u64, kind: &'static Kind) -> TreeRef<'_> {
+        self.witness.read();
+        let root = self.roots.get(owner);
+        if !root.is_of(kind) {
+            root.refuse(kind);
+        }
+        // SAFETY: [V1] as in `tree`.
+        unsafe { root.tree.as_ref() }
     }
 
     /// The trees of all owners that have one, with the owners' numbers, ascending.
-    pub(crate) fn next_tree(&self, from_owner: u32) -> Option<(u32, TreeRef<'_>)> {
+    pub(crate) fn next_tree(&self, from_owner: u64) -> Option<(u64, TreeRef<'_>)> {
         self.witness.read();
         let (owner, tree) = self.roots.next_from(from_owner)?;
         // SAFETY: [V1] as in `tree`.
@@ -162,14 +175,15 @@ impl Version {
     /// One owner more. The caller owns it, or is the cell that does.
     pub(crate) fn acquire(&self) {
         // [O4] Relaxed: made from ownership that exists ([V2]).
-        self.count.fetch_add(1, Ordering::Relaxed);
+        check_count(self.count.fetch_add(1, Ordering::Relaxed) & !PARKED);
     }
 
     /// One owner more, unless there is none left.
     pub(crate) fn try_acquire(&self) -> bool {
         let more = |count: usize| (count & !PARKED != 0).then_some(count + 1);
         // [O4] Relaxed: the version is already protected; only the number matters.
-        self.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+        let before = self.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        before.inspect(|count| check_count(count & !PARKED)).is_ok()
     }
 
     /// One owner less; true if the version was parked and now nobody owns it. If it was not, and this was
@@ -331,6 +345,7 @@ impl VersionStack {
 mod tests {
     use super::*;
     use crate::error::Corruption;
+    use crate::identity::{GREATEST_COUNT, tests::ends_the_process};
     use crate::view::View;
 
     /// [V2], and who is told that nobody is left.
@@ -347,6 +362,19 @@ mod tests {
         let version = Version::first(0, ptr::null());
         assert!(!version.let_go() && !version.park());
         assert!(!version.try_acquire());
+    }
+
+    #[test]
+    fn owners_that_are_forgotten_do_not_wrap_the_count() {
+        let counted = |count| {
+            let version = Version::first(0, ptr::null());
+            version.count.store(count, Ordering::Relaxed);
+            version
+        };
+        let name = "version::tests::owners_that_are_forgotten_do_not_wrap_the_count";
+        ends_the_process(name, || counted(GREATEST_COUNT + 1).acquire());
+        counted(GREATEST_COUNT).acquire();
+        assert!(counted(GREATEST_COUNT | PARKED).try_acquire());
     }
 
     #[test]

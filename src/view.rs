@@ -59,7 +59,7 @@ impl<'v> View<'v> {
 
     #[inline]
     fn tree<N>(&self, ops: &Ops<N>) -> Result<TreeRef<'v>, ForeignOps> {
-        Ok(self.version.tree(ops.owner_in(self.version.index)?))
+        Ok(self.version.tree_of_kind(ops.owner_in(self.version.index)?, ops.kind()))
     }
 
     /// The overlapping notifier of this owner with the lowest start; among equal starts the one inserted first.

@@ -25,7 +25,7 @@ fn two_owners_of_one_type_never_meet() {
     Eyes::new(&index).look_each(|_, view| {
         assert_eq!((ids(view, &one, Interval::FULL), ids(view, &other, Interval::FULL)), (vec![1], vec![2]));
         assert!(view.find(&other, between(0, 49)).unwrap().is_none());
-        let owners: Vec<u32> = view.overlapping(between(60, 60)).map(|hit| hit.owner()).collect();
+        let owners: Vec<u64> = view.overlapping(between(60, 60)).map(|hit| hit.owner()).collect();
         assert_eq!(owners, [one.number(), other.number()]);
         let any = view.iter().next().unwrap();
         assert!(any.downcast(&one).is_some() && any.downcast(&other).is_none());
@@ -60,7 +60,7 @@ fn each_of_many_owners_has_its_own(count: usize) {
             assert_eq!(view.find(ops, Interval::point(15)).unwrap().unwrap().payload().id(), id as u64);
             assert_eq!(view.len_of(ops), Ok(1));
         }
-        assert!(view.iter().map(|hit| hit.owner()).eq(0..count as u32));
+        assert!(view.iter().map(|hit| hit.owner()).eq(0..count as u64));
     });
     for (id, (_, registration)) in all.iter().enumerate() {
         registration.update(Interval::point(1000 + id as u64)).unwrap();
@@ -129,8 +129,7 @@ fn one_batch_changes_many_owners_at_once() {
     let before = index.snapshot();
     let version = batch.commit().unwrap().version();
     assert_eq!(version, before.view().version() + 1);
-    let moved =
-        |view: notifier_index::View<'_>| view.iter().filter(|hit| hit.start() == u64::from(hit.owner())).count();
+    let moved = |view: notifier_index::View<'_>| view.iter().filter(|hit| hit.start() == hit.owner()).count();
     // Owner 10 began where it was sent to, but was longer.
     assert_eq!((moved(before.view()), moved(index.pin().view())), (1, 300));
 }

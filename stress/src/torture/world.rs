@@ -245,7 +245,7 @@ impl World {
 
 /// A hit of whichever owner, in the model's terms.
 pub(crate) fn found_any(world: &World, hit: notifier_index::AnyHit<'_>, version: u64) -> Option<Found> {
-    let owner = hit.owner();
+    let owner = Owner::try_from(hit.owner()).expect("owners of a run are few");
     let hit = hit.downcast(world.ops(owner))?;
     Some(found(world, owner, &hit, version))
 }
