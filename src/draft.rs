@@ -43,7 +43,7 @@ impl<'w> Draft<'w> {
     pub(crate) unsafe fn begin(
         workbench: &'w mut Workbench,
         depot: &'w Depot,
-        base: &Version,
+        base: NonNull<Version>,
     ) -> Result<Self, NoMemory> {
         workbench.reserve(depot, 0, 1)?;
         let place = workbench.take(Class::Large).ok_or(NoMemory)?.cast::<Version>();

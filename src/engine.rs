@@ -134,7 +134,7 @@ impl Engine {
     }
 
     /// The last owner of a parked version has let go of it.
-    pub(crate) fn report_unowned(&self, version: *const Version) {
+    pub(crate) fn report_unowned(&self, version: NonNull<Version>) {
         // SAFETY: called by `VersionHandle`'s drop, right after `let_go` returned true.
         unsafe { self.unowned.push(version) };
     }
@@ -180,7 +180,7 @@ impl Engine {
                 continue;
             }
             // SAFETY: [D2] `base` is held to the end of the round.
-            let mut draft = unsafe { Draft::begin(workbench, &self.depot, &base)? };
+            let mut draft = unsafe { Draft::begin(workbench, &self.depot, base.pointer())? };
             let step = edit(&mut draft);
             let version = draft.finish();
             let (published, outcome) = match step {
@@ -238,12 +238,12 @@ impl Engine {
 
     /// One turn of reclaiming what grace periods have set free, unless another thread is at it; false if there was
     /// nothing to be had.
-    fn reclaim(&self, workbench: &mut Workbench, current: &Version) -> bool {
+    fn reclaim(&self, workbench: &mut Workbench, current: &VersionHandle) -> bool {
         let horizon = if busted::is(Sabotage::EarlyFree) { u64::MAX } else { self.horizon.load() };
         self.reclaim_up_to(horizon, workbench, current)
     }
 
-    fn reclaim_up_to(&self, horizon: u64, workbench: &mut Workbench, current: &Version) -> bool {
+    fn reclaim_up_to(&self, horizon: u64, workbench: &mut Workbench, current: &VersionHandle) -> bool {
         let mut haul = Haul::new();
         if let Some(mut chain) = try_lock(&self.chain) {
             chain.collect(current, horizon, &self.unowned, &self.freed, &mut haul);

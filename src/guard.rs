@@ -82,8 +82,8 @@ impl<'i> Guard<'i> {
     /// An owned handle of the newest version.
     pub fn snapshot(&self) -> Snapshot {
         // SAFETY: [V1] as in `view`.
-        let version = unsafe { self.engine.cell.mirrored() };
-        let handle = VersionHandle::try_from_protected(version).unwrap_or_else(|| self.engine.cell.load());
+        let handle = unsafe { VersionHandle::try_from_protected(self.engine.cell.mirrored_pointer()) };
+        let handle = handle.unwrap_or_else(|| self.engine.cell.load());
         Snapshot::new(handle, Arc::clone(self.engine))
     }
 

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::ptr::NonNull;
 
 use crate::collision::{Parts, Seen, fillers};
 use crate::interval::Interval;
@@ -40,11 +41,19 @@ use crate::version::Version;
 /// assert_eq!(*held.payload(), 1);
 /// ```
 pub struct Hit<'v, N> {
-    record: &'v Record<N>,
+    /// The pointer that the tree holds: a hold frees through it, so it never becomes a reference and a pointer again.
+    record: NonNull<Record<N>>,
     start: u64,
     last: u64,
     version: &'v Version,
+    /// Covariant in `N`, and `Send` and `Sync` as a reference to one is.
+    lifetime: PhantomData<&'v Record<N>>,
 }
+
+// SAFETY: it is as a `&'v Record<N>`, which is `Send` where the record is `Sync`.
+unsafe impl<N: Send + Sync> Send for Hit<'_, N> {}
+// SAFETY: as above.
+unsafe impl<N: Send + Sync> Sync for Hit<'_, N> {}
 
 impl<N> Clone for Hit<'_, N> {
     fn clone(&self) -> Self {
@@ -54,18 +63,28 @@ impl<N> Clone for Hit<'_, N> {
 
 impl<N> Copy for Hit<'_, N> {}
 
+impl<'v, N> Hit<'v, N> {
+    fn as_record(&self) -> &'v Record<N> {
+        // SAFETY: [W1] [H3], said `new`'s caller.
+        unsafe { self.record.as_ref() }
+    }
+}
+
 impl<'v, N: Send + Sync> Hit<'v, N> {
     /// # Safety
     /// [W1] The slot was found in the version. [H3] Its owner's payload type is `N`.
     #[inline]
     pub(crate) unsafe fn new(slot: Slot<'v>, version: &'v Version) -> Self {
-        // SAFETY: [W1] [H3], says the caller.
-        let record = unsafe { record::header_of(slot.entry).cast().as_ref() };
-        Hit { record, start: slot.start, last: slot.last, version }
+        let record = record::header_of(slot.entry).cast();
+        Hit { record, start: slot.start, last: slot.last, version, lifetime: PhantomData }
     }
 
-    pub(crate) fn record(&self) -> &'v Record<N> {
+    pub(crate) fn record(&self) -> NonNull<Record<N>> {
         self.record
+    }
+
+    fn header(&self) -> &'v Header {
+        self.as_record().header()
     }
 
     /// The bounds that the notifier has in the version that was searched.
@@ -85,7 +104,7 @@ impl<'v, N: Send + Sync> Hit<'v, N> {
 
     /// The payload.
     pub fn payload(&self) -> &'v N {
-        self.record.payload()
+        self.as_record().payload()
     }
 
     /// The version that was searched.
@@ -95,7 +114,7 @@ impl<'v, N: Send + Sync> Hit<'v, N> {
 
     /// Whether the notifier is still registered. Protected is not the same as registered.
     pub fn is_live(&self) -> bool {
-        self.record.header().is_live()
+        self.header().is_live()
     }
 }
 
@@ -104,12 +123,13 @@ impl<'v, N: Send + Sync + 'static> Hit<'v, N> {
     ///
     /// Complexity: O(1), two shared counters.
     pub fn hold(&self) -> Held<N> {
-        Held::new(self.record, self.interval(), self.version.share_engine())
+        // SAFETY: [W1] the view's version keeps the record.
+        unsafe { Held::new(self.record, self.interval(), self.version.share_engine()) }
     }
 
     fn filler_parts(&self, interval: Interval) -> Parts<'_, 'v> {
         let seen = if self.interval().covers(interval) { Seen::In(self.version) } else { Seen::Nothing };
-        (self.version.engine(), self.record.header(), seen)
+        (self.version.engine(), self.header(), seen)
     }
 
     fillers!('v);
@@ -118,7 +138,7 @@ impl<'v, N: Send + Sync + 'static> Hit<'v, N> {
 impl<N: fmt::Debug> fmt::Debug for Hit<'_, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let interval = Interval::from_ordered(self.start, self.last);
-        write!(f, "Hit({interval}, {:?})", self.record.payload())
+        write!(f, "Hit({interval}, {:?})", self.as_record().payload())
     }
 }
 
@@ -157,6 +177,11 @@ pub struct AnyHit<'v> {
 }
 
 impl<'v> AnyHit<'v> {
+    /// The pointer to its record that the tree holds.
+    pub(crate) fn record(&self) -> NonNull<Header> {
+        record::header_of(self.slot.entry)
+    }
+
     pub(crate) fn header(&self) -> &'v Header {
         // SAFETY: [W1] an entry of the version.
         unsafe { record::header_of(self.slot.entry).as_ref() }

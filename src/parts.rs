@@ -1,7 +1,7 @@
 //! Parts that loom explores alone, in fewer steps than a whole index takes: a door for `tests/loom/models/parts.rs`, built
 //! under `--cfg loom` only.
 
-use std::ptr;
+use std::ptr::{self, NonNull};
 
 use crate::activity;
 use crate::gauge;
@@ -141,33 +141,53 @@ impl Sections {
 
 /// A version's count of owners, and where the last of them reports it.
 pub struct Owned {
-    version: Version,
+    version: NonNull<Version>,
     unowned: VersionStack,
+}
+
+// SAFETY: the version is shared as an index's are, and freed by the drop alone.
+unsafe impl Send for Owned {}
+// SAFETY: as above.
+unsafe impl Sync for Owned {}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        // SAFETY: from a box, and nobody else has it any more.
+        drop(unsafe { Box::from_raw(self.version.as_ptr()) });
+    }
 }
 
 impl Owned {
     /// A version with one owner.
     #[allow(clippy::new_without_default)]
     pub fn new() -> Self {
-        Owned { version: Version::first(0, ptr::null()), unowned: VersionStack::default() }
+        let version = Box::into_raw(Box::new(Version::first(0, ptr::null())));
+        Owned { version: NonNull::new(version).expect("a box is not null"), unowned: VersionStack::default() }
+    }
+
+    fn version(&self) -> &Version {
+        // SAFETY: there until the drop.
+        unsafe { self.version.as_ref() }
     }
 
     /// One owner more.
     pub fn acquire(&self) {
-        self.version.acquire();
+        self.version().acquire();
     }
 
     /// One owner less, who reports the version if he was the last.
     pub fn let_go(&self) {
-        if self.version.let_go() {
-            // SAFETY: `let_go` has returned true.
-            unsafe { self.unowned.push(&raw const self.version) };
+        // SAFETY: owned by the caller; pushed where `let_go` has returned true.
+        unsafe {
+            if Version::let_go(self.version) {
+                self.unowned.push(self.version);
+            }
         }
     }
 
     /// The reclaimer passes; whether somebody still owns it.
     pub fn park(&self) -> bool {
-        self.version.park()
+        self.version().park()
     }
 
     /// Whether the last owner has reported it.

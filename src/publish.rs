@@ -47,8 +47,17 @@ impl VersionHandle {
     }
 
     /// Another handle, unless nobody owns the version any more.
-    pub(crate) fn try_from_protected(version: &Version) -> Option<Self> {
-        version.try_acquire().then(|| VersionHandle(NonNull::from(version)))
+    ///
+    /// # Safety
+    /// [V1] The version is protected while this runs.
+    pub(crate) unsafe fn try_from_protected(version: NonNull<Version>) -> Option<Self> {
+        // SAFETY: [V1], says the caller.
+        unsafe { version.as_ref() }.try_acquire().then_some(VersionHandle(version))
+    }
+
+    /// The pointer that the version's memory was taken as: it may be freed through this.
+    pub(crate) fn pointer(&self) -> NonNull<Version> {
+        self.0
     }
 }
 
@@ -74,9 +83,8 @@ impl Drop for VersionHandle {
         // SAFETY: [V1] owned until `let_go` returns. After that the engine is used only if the version was
         // parked, which keeps its record until it is popped; [V5] the engine is there.
         unsafe {
-            let version = self.0.as_ptr().cast_const();
-            if (*version).let_go() {
-                (*version).engine().report_unowned(version);
+            if Version::let_go(self.0) {
+                self.0.as_ref().engine().report_unowned(self.0);
             }
         }
     }
@@ -154,12 +162,22 @@ impl VersionCell {
     /// The calling thread is pinned, and stays so for as long as the reference is used.
     #[inline]
     pub(crate) unsafe fn mirrored<'p>(&self) -> &'p Version {
+        // SAFETY: [V1] loaded from the mirror under a pin, says the caller.
+        unsafe { self.mirrored_pointer().as_ref() }
+    }
+
+    /// The same, as the pointer that its memory was taken as.
+    ///
+    /// # Safety
+    /// As for `mirrored`.
+    #[inline]
+    pub(crate) unsafe fn mirrored_pointer(&self) -> NonNull<Version> {
         yield_point();
         // [O1] Acquire, partner of the Release in `help`: the contents of the version.
         let version = self.mirror.0.load(Ordering::Acquire);
         yield_point();
-        // SAFETY: [V1] loaded from the mirror under a pin; the mirror is never null.
-        unsafe { &*version }
+        // SAFETY: the mirror is never null.
+        unsafe { NonNull::new_unchecked(version) }
     }
 
     /// Makes `next` the current version if `base`, its base, still is. True if so; then it has taken effect.
@@ -190,7 +208,7 @@ impl VersionCell {
             // [O3] Release, partners [O1] and [O2]: publishes the version's contents, also those that this helper has
             // from others. A failure means that the mirror is past the base already, and Relaxed is enough as above.
             let _ = self.mirror.0.compare_exchange(
-                version.base().cast_mut(),
+                version.base(),
                 version_ptr,
                 busted::weaker(Sabotage::RelaxedPublish, Ordering::Release),
                 Ordering::Relaxed,

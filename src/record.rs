@@ -44,23 +44,23 @@ pub(crate) struct Kind {
 
 /// The two passes of a payload that wants to be told.
 pub(crate) struct Callbacks {
-    invalidate: unsafe fn(&Header, &Invalidating<'_>) -> Result<(), WouldBlock>,
-    finish: unsafe fn(&Header, &Invalidating<'_>),
+    invalidate: unsafe fn(NonNull<Header>, &Invalidating<'_>) -> Result<(), WouldBlock>,
+    finish: unsafe fn(NonNull<Header>, &Invalidating<'_>),
 }
 
 impl Callbacks {
     /// # Safety
     /// [N4] The record is of the kind that has these callbacks, and protected.
-    pub(crate) unsafe fn invalidate(&self, header: &Header, told: &Invalidating<'_>) -> Result<(), WouldBlock> {
+    pub(crate) unsafe fn invalidate(&self, record: NonNull<Header>, told: &Invalidating<'_>) -> Result<(), WouldBlock> {
         // SAFETY: [N4], says the caller.
-        unsafe { (self.invalidate)(header, told) }
+        unsafe { (self.invalidate)(record, told) }
     }
 
     /// # Safety
     /// As for `invalidate`.
-    pub(crate) unsafe fn finish(&self, header: &Header, told: &Invalidating<'_>) {
+    pub(crate) unsafe fn finish(&self, record: NonNull<Header>, told: &Invalidating<'_>) {
         // SAFETY: [N4], says the caller.
-        unsafe { (self.finish)(header, told) };
+        unsafe { (self.finish)(record, told) };
     }
 }
 
@@ -103,17 +103,17 @@ impl<N: Notifier> KindOf<N> {
 }
 
 /// # Safety
-/// [N4] The header is that of a `Record<N>`, which is protected.
-unsafe fn invalidate<N: Notifier>(header: &Header, told: &Invalidating<'_>) -> Result<(), WouldBlock> {
+/// [N4] It is a `Record<N>`, which is protected.
+unsafe fn invalidate<N: Notifier>(record: NonNull<Header>, told: &Invalidating<'_>) -> Result<(), WouldBlock> {
     // SAFETY: [N4], says the caller.
-    unsafe { NonNull::from(header).cast::<Record<N>>().as_ref() }.payload().invalidate(told)
+    unsafe { record.cast::<Record<N>>().as_ref() }.payload().invalidate(told)
 }
 
 /// # Safety
 /// As for `invalidate`.
-unsafe fn finish<N: Notifier>(header: &Header, told: &Invalidating<'_>) {
+unsafe fn finish<N: Notifier>(record: NonNull<Header>, told: &Invalidating<'_>) {
     // SAFETY: [N4], says the caller.
-    unsafe { NonNull::from(header).cast::<Record<N>>().as_ref() }.payload().finish(told);
+    unsafe { record.cast::<Record<N>>().as_ref() }.payload().finish(told);
 }
 
 /// # Safety
@@ -238,10 +238,15 @@ impl Header {
         check_count(self.references.fetch_add(1, Ordering::Relaxed));
     }
 
-    /// One reference less; true if it was the last, and the caller now has the record alone ([N2]).
-    pub(crate) fn let_go(&self) -> bool {
-        // [O12] AcqRel: all uses through other references happen before the release of the record.
-        self.references.fetch_sub(1, Ordering::AcqRel) == 1
+    /// One reference less; true if it was the last, and the caller now has the record alone ([N2]). If it was not, the
+    /// record may be gone when this returns, so nothing borrows it meanwhile but the count itself.
+    ///
+    /// # Safety
+    /// [N1] The caller has a reference, which is gone after this.
+    pub(crate) unsafe fn let_go(record: NonNull<Header>) -> bool {
+        // SAFETY: [N1] allocated until this very step. [O12] AcqRel: all uses through other references happen before
+        // the release of the record.
+        unsafe { (*record.as_ptr()).references.fetch_sub(1, Ordering::AcqRel) == 1 }
     }
 }
 

@@ -20,6 +20,7 @@ use crate::error::{Refusal, RemoveError, UpdateError, WaitError};
 use crate::hit::Hit;
 use crate::interval::Interval;
 use crate::known::Known;
+use crate::reclaim::give_up_record;
 use crate::record::{self, Header, Record};
 use crate::sync::{Arc, spin_loop};
 use crate::tuning::{LOCATE_ATTEMPTS, RELEASE_BUDGET};
@@ -76,7 +77,7 @@ impl Locator {
 }
 
 pub(crate) fn scan(tree: crate::tree::TreeRef<'_>, record: &Header) -> Option<Interval> {
-    let is_it = |slot: &crate::tree::Slot<'_>| record::header_of(slot.entry) == NonNull::from(record);
+    let is_it = |slot: &crate::tree::Slot<'_>| std::ptr::eq(record::header_of(slot.entry).as_ptr(), record);
     tree.matching(u64::MAX, 0).find(is_it).map(crate::tree::Slot::interval)
 }
 
@@ -346,7 +347,8 @@ impl<N: Send + Sync + 'static> Registration<N> {
 
     /// A counted handle that keeps the payload, whatever becomes of the registration.
     pub fn hold(&self) -> Held<N> {
-        Held::new(self.record(), self.interval(), Arc::clone(&self.raw.engine))
+        // SAFETY: [H1] registered, so allocated; [H3].
+        unsafe { Held::new(self.raw.record.cast(), self.interval(), Arc::clone(&self.raw.engine)) }
     }
 }
 
@@ -407,10 +409,8 @@ impl<N: Send + Sync + 'static> Removal<N> {
 
 impl<N: Send + Sync + 'static> Drop for Removal<N> {
     fn drop(&mut self) {
-        if self.header().let_go() {
-            // SAFETY: [N2] the last reference pushes it, once.
-            unsafe { self.engine.released.push(self.record.cast()) };
-        }
+        // SAFETY: [H2] its one reference, which goes here.
+        unsafe { give_up_record(self.record.cast(), &self.engine.released) };
     }
 }
 
@@ -449,16 +449,20 @@ unsafe impl<N: Send + Sync + 'static> Send for Held<N> {}
 unsafe impl<N: Send + Sync + 'static> Sync for Held<N> {}
 
 impl<N: Send + Sync + 'static> Held<N> {
-    pub(crate) fn new(record: &Record<N>, interval: Interval, engine: Arc<Engine>) -> Self {
+    /// # Safety
+    /// [N1] The record is protected while this runs, by a version or another reference; [H2] it is one of this engine.
+    pub(crate) unsafe fn new(record: NonNull<Record<N>>, interval: Interval, engine: Arc<Engine>) -> Self {
         if !busted::is(Sabotage::UncountedHold) {
-            record.header().acquire();
+            // SAFETY: [N1], says the caller.
+            unsafe { record.as_ref() }.header().acquire();
         }
-        Held { record: NonNull::from(record), interval, known: Known::nothing(), engine }
+        Held { record, interval, known: Known::nothing(), engine }
     }
 
     /// A handle of a hit in a version that is protected otherwise.
     pub(crate) fn of_hit(hit: &Hit<'_, N>, engine: &Arc<Engine>) -> Self {
-        Held::new(hit.record(), hit.interval(), Arc::clone(engine))
+        // SAFETY: [W1] the hit's version keeps the record.
+        unsafe { Held::new(hit.record(), hit.interval(), Arc::clone(engine)) }
     }
 
     fn record(&self) -> &Record<N> {
@@ -490,7 +494,8 @@ impl<N: Send + Sync + 'static> Held<N> {
 
 impl<N: Send + Sync + 'static> Clone for Held<N> {
     fn clone(&self) -> Self {
-        Held::new(self.record(), self.interval, Arc::clone(&self.engine))
+        // SAFETY: [H2] this handle's own reference keeps the record.
+        unsafe { Held::new(self.record, self.interval, Arc::clone(&self.engine)) }
     }
 }
 
@@ -504,10 +509,8 @@ impl<N: Send + Sync + 'static> Deref for Held<N> {
 
 impl<N: Send + Sync + 'static> Drop for Held<N> {
     fn drop(&mut self) {
-        if self.record().header().let_go() {
-            // SAFETY: [N2] the last reference pushes it, once.
-            unsafe { self.engine.released.push(self.record.cast()) };
-        }
+        // SAFETY: [H2] its one reference, which goes here.
+        unsafe { give_up_record(self.record.cast(), &self.engine.released) };
     }
 }
 

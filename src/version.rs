@@ -57,7 +57,7 @@ pub(crate) struct Version {
     /// Touched by the reclaimer only, once published ([V4]).
     pub(crate) replaced: UnsafeCell<Replaced>,
     engine: *const Engine,
-    base: *const Version,
+    base: *mut Version,
     count: AtomicUsize,
     stack_link: AtomicPtr<Version>,
     pub(crate) links: UnsafeCell<Links>,
@@ -85,7 +85,7 @@ impl Version {
             closed: false,
             replaced: UnsafeCell::new(Replaced::EMPTY),
             engine,
-            base: ptr::null(),
+            base: ptr::null_mut(),
             count: AtomicUsize::new(1),
             stack_link: AtomicPtr::new(ptr::null_mut()),
             links: UnsafeCell::new(Links::NEW),
@@ -96,14 +96,17 @@ impl Version {
     /// A copy of `base`, numbered next, that replaces nothing yet and is owned once.
     ///
     /// # Safety
-    /// `place` is private memory for a version; `base` is protected ([V1]).
-    pub(crate) unsafe fn write_successor(place: NonNull<Version>, base: &Version) {
+    /// `place` is private memory for a version; `base_place` is protected ([V1]), and the pointer that its memory was taken
+    /// as: it is freed through that.
+    pub(crate) unsafe fn write_successor(place: NonNull<Version>, base_place: NonNull<Version>) {
+        // SAFETY: [V1], says the caller.
+        let base = unsafe { base_place.as_ref() };
         let successor = Version {
             roots: base.roots,
             seq: base.seq.wrapping_add(1),
             retired_bytes: base.retired_bytes + base.record_retired_with(),
             replaced: UnsafeCell::new(Replaced::EMPTY),
-            base,
+            base: base_place.as_ptr(),
             count: AtomicUsize::new(1),
             stack_link: AtomicPtr::new(ptr::null_mut()),
             links: UnsafeCell::new(Links::NEW),
@@ -148,7 +151,7 @@ impl Version {
         Some((owner, unsafe { tree.as_ref() }))
     }
 
-    pub(crate) fn base(&self) -> *const Version {
+    pub(crate) fn base(&self) -> *mut Version {
         self.base
     }
 
@@ -187,11 +190,16 @@ impl Version {
     }
 
     /// One owner less; true if the version was parked and now nobody owns it. If it was not, and this was
-    /// the last owner, the version may be gone when this returns.
-    pub(crate) fn let_go(&self) -> bool {
+    /// the last owner, the version may be gone when this returns, so nothing borrows it meanwhile but the count itself.
+    ///
+    /// # Safety
+    /// [V1] The caller owns the version, and no more after this.
+    pub(crate) unsafe fn let_go(version: NonNull<Version>) -> bool {
+        // SAFETY: [V1] allocated until this very step.
+        let count = unsafe { &(*version.as_ptr()).count };
         // [O5] AcqRel, partner of `park` and of each other: all reading through this version happens before
         // its nodes are used again.
-        self.count.fetch_sub(1, busted::weaker(Sabotage::LooseLastOwner, Ordering::AcqRel)) == PARKED | 1
+        count.fetch_sub(1, busted::weaker(Sabotage::LooseLastOwner, Ordering::AcqRel)) == PARKED | 1
     }
 
     /// The reclaimer passes this version: true if somebody still owns it, who will then report it.
@@ -322,13 +330,13 @@ impl VersionStack {
 
     /// # Safety
     /// `let_go` has just returned true for this version: [V4] its stack link is the caller's until then.
-    pub(crate) unsafe fn push(&self, version: *const Version) {
+    pub(crate) unsafe fn push(&self, version: NonNull<Version>) {
         let mut head = self.0.load(Ordering::Relaxed);
         loop {
             // SAFETY: a parked version is not freed before it has been popped from here.
-            unsafe { (*version).stack_link().store(head, Ordering::Relaxed) };
+            unsafe { version.as_ref() }.stack_link().store(head, Ordering::Relaxed);
             // [O6] Release, partner of the Acquire in `take_all`.
-            match self.0.compare_exchange_weak(head, version.cast_mut(), Ordering::Release, Ordering::Relaxed) {
+            match self.0.compare_exchange_weak(head, version.as_ptr(), Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(now) => head = now,
             }
@@ -351,16 +359,18 @@ mod tests {
     /// [V2], and who is told that nobody is left.
     #[test]
     fn ownership_is_had_from_owners_only_and_its_end_is_reported_once_parked() {
-        let version = Version::first(0, ptr::null());
+        // SAFETY: owned as often as it is let go of.
+        let let_go = |version: &mut Version| unsafe { Version::let_go(NonNull::from(version)) };
+        let mut version = Version::first(0, ptr::null());
         assert!(version.try_acquire());
-        assert!(!version.let_go() && !version.let_go(), "not parked, so nobody is told");
+        assert!(!let_go(&mut version) && !let_go(&mut version), "not parked, so nobody is told");
         assert!(!version.try_acquire());
-        let version = Version::first(0, ptr::null());
+        let mut version = Version::first(0, ptr::null());
         assert!(version.park() && version.try_acquire());
-        assert!(!version.let_go() && version.let_go());
+        assert!(!let_go(&mut version) && let_go(&mut version));
         assert!(!version.try_acquire());
-        let version = Version::first(0, ptr::null());
-        assert!(!version.let_go() && !version.park());
+        let mut version = Version::first(0, ptr::null());
+        assert!(!let_go(&mut version) && !version.park());
         assert!(!version.try_acquire());
     }
 

@@ -17,6 +17,7 @@
 use std::any::Any;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
 
 use arrayvec::ArrayVec;
 
@@ -38,7 +39,7 @@ pub(crate) struct Walk<'w> {
     section: Interval,
     event: &'w Event,
     may_block: bool,
-    idle: ArrayVec<*const Header, IDLE>,
+    idle: ArrayVec<NonNull<Header>, IDLE>,
     outcome: Outcome,
 }
 
@@ -89,11 +90,11 @@ impl<'w> Walk<'w> {
         let Some(callbacks) = header.kind().callbacks() else { return header.activity().raise() };
         if !header.activity().enter() {
             self.engine.leave(header);
-            return self.idle.push(header);
+            return self.idle.push(hit.record());
         }
         let invalidating = self.invalidating(hit);
         // SAFETY: [N4] the callbacks are of the record's own kind; the walk's version protects it.
-        let answer = self.catch(|| unsafe { callbacks.invalidate(header, &invalidating) });
+        let answer = self.catch(|| unsafe { callbacks.invalidate(hit.record(), &invalidating) });
         self.outcome.calls += 1;
         if answer == Some(Err(WouldBlock)) {
             self.outcome.refusals += 1;
@@ -101,7 +102,7 @@ impl<'w> Walk<'w> {
         }
         if answer != Some(Ok(())) {
             self.engine.leave(header);
-            self.idle.push(header);
+            self.idle.push(hit.record());
         }
     }
 
@@ -121,12 +122,12 @@ impl<'w> Walk<'w> {
         for hit in AnyHits::new(self.version, self.section).skip(told.start).take(told.len()) {
             let header = hit.header();
             let Some(callbacks) = header.kind().callbacks() else { continue };
-            if self.idle.contains(&std::ptr::from_ref(header)) {
+            if self.idle.contains(&hit.record()) {
                 continue;
             }
             let invalidating = self.invalidating(hit);
             // SAFETY: [N4] as in `tell`.
-            self.catch(|| unsafe { callbacks.finish(header, &invalidating) });
+            self.catch(|| unsafe { callbacks.finish(hit.record(), &invalidating) });
             self.engine.leave(header);
         }
         self.idle.clear();

@@ -51,6 +51,7 @@ pub(crate) use haul::{Haul, Outlet};
 use std::ptr::{self, NonNull};
 
 use crate::busted::{self, Sabotage};
+use crate::publish::VersionHandle;
 use crate::record::{Header, RecordStack};
 use crate::roots::TableNode;
 use crate::sync::Ordering;
@@ -103,8 +104,7 @@ fn links<'a>(version: *mut Version) -> &'a mut Links {
 }
 
 impl Chain {
-    pub(crate) fn new(first: *const Version) -> Self {
-        let first = first.cast_mut();
+    pub(crate) fn new(first: *mut Version) -> Self {
         Chain {
             cursor: first,
             newest_linked: first,
@@ -121,7 +121,7 @@ impl Chain {
     /// `current` is a version that is protected; versions below `horizon` are out of the reach of pins.
     pub(crate) fn collect(
         &mut self,
-        current: &Version,
+        current: &VersionHandle,
         horizon: u64,
         reported: &VersionStack,
         freed: &Freed,
@@ -140,16 +140,16 @@ impl Chain {
         }
     }
 
-    fn link_up_to(&mut self, current: &Version) {
+    fn link_up_to(&mut self, current: &VersionHandle) {
         // SAFETY: [C1] allocated.
         if current.seq <= unsafe { (*self.newest_linked).seq } {
             return;
         }
-        let current = ptr::from_ref(current).cast_mut();
+        let current = current.pointer().as_ptr();
         let mut version = current;
         while version != self.newest_linked {
             // SAFETY: [C1] the cursor has not passed it, so it is allocated.
-            let base = unsafe { (*version).base() }.cast_mut();
+            let base = unsafe { (*version).base() };
             links(base).next = version;
             version = base;
         }
@@ -327,14 +327,15 @@ fn pop_hanging(version: *mut Version) -> Option<Object> {
     Some(object)
 }
 
-/// Gives up the tree's reference to a record.
+/// Gives up a reference to a record: a handle's, or that of the tree.
 ///
 /// # Safety
-/// [N1] No version that holds the record can be reached, and this has not been done before.
+/// [N1] The reference is the caller's, and used no more. For that of the tree: no version that holds the record can be
+/// reached, and this has not been done before.
 pub(crate) unsafe fn give_up_record(record: NonNull<Header>, released: &RecordStack) {
-    // SAFETY: [N1] the tree's reference kept it; [N2] the last reference pushes it, once.
+    // SAFETY: [N1] the reference kept it; [N2] the last reference pushes it, once.
     unsafe {
-        if record.as_ref().let_go() {
+        if Header::let_go(record) {
             released.push(record);
         }
     }
@@ -343,7 +344,7 @@ pub(crate) unsafe fn give_up_record(record: NonNull<Header>, released: &RecordSt
 /// Notes that a version has gone, and adds the records that nobody will compare with any more.
 fn version_gone(version: *mut Version, haul: &mut Haul) {
     // SAFETY: the version is still allocated, and by the rule above so is its base.
-    let base = unsafe { (*version).base() }.cast_mut();
+    let base = unsafe { (*version).base() };
     if !base.is_null() {
         match links(base).gone {
             true => NonNull::new(base).into_iter().for_each(|base| haul.add_record(base)),

@@ -210,8 +210,10 @@ pub(super) enum Kind<'v> {
 /// A published inner node, which knows its height.
 #[derive(Clone, Copy)]
 pub(super) struct InnerRef<'v> {
-    inner: &'v Inner,
+    /// The pointer that the tree holds: an edit writes through it, so it never becomes a reference and a pointer again.
+    node: NonNull<Inner>,
     height: u8,
+    lifetime: PhantomData<&'v Inner>,
 }
 
 impl<'v> NodeRef<'v> {
@@ -234,10 +236,16 @@ impl<'v> NodeRef<'v> {
             Kind::Leaf(leaf)
         } else {
             // SAFETY: [T1] [T3] A node of another height is inner, and stays allocated and unchanged for 'v.
-            let inner: &Inner = unsafe { self.node.cast().as_ref() };
+            let inner = unsafe { InnerRef::new(self.node.cast(), self.height) };
             inner.header.witness.read();
-            Kind::Inner(InnerRef { inner, height: self.height })
+            Kind::Inner(inner)
         }
+    }
+
+    /// The leaf as a node of the tree being edited, if it is one.
+    #[inline(always)]
+    pub(super) fn leaf_handle(self) -> Option<Handle<Leaf>> {
+        (self.height == 0).then(|| Handle(self.node.cast()))
     }
 
     /// Asks for the cache lines that the next step of a search reads.
@@ -254,10 +262,17 @@ impl<'v> NodeRef<'v> {
 const PREFETCHED_LINES: usize = 2 * size_of::<[i64; CAPACITY]>() / 64;
 
 impl<'v> InnerRef<'v> {
+    /// # Safety
+    /// [T1] and [T3] hold for `'v` for the inner node of this height.
+    #[inline(always)]
+    unsafe fn new(node: NonNull<Inner>, height: u8) -> Self {
+        InnerRef { node, height, lifetime: PhantomData }
+    }
+
     /// The child in `slot`, if that is in use.
     #[inline(always)]
     pub(super) fn child(self, slot: usize) -> Option<NodeRef<'v>> {
-        let node = self.inner.child[slot % CAPACITY]?;
+        let node = self.child[slot % CAPACITY]?;
         Some(NodeRef { node, height: self.height - 1, lifetime: PhantomData })
     }
 
@@ -268,7 +283,7 @@ impl<'v> InnerRef<'v> {
 
     #[inline(always)]
     pub(super) fn handle(self) -> Handle<Inner> {
-        Handle(NonNull::from(self.inner))
+        Handle(self.node)
     }
 }
 
@@ -277,7 +292,8 @@ impl Deref for InnerRef<'_> {
 
     #[inline(always)]
     fn deref(&self) -> &Inner {
-        self.inner
+        // SAFETY: [T1] the node stays allocated and unchanged for 'v, said `new`'s caller.
+        unsafe { self.node.as_ref() }
     }
 }
 
@@ -302,13 +318,6 @@ impl<N> Clone for Private<N> {
 }
 
 impl<N> Copy for Private<N> {}
-
-impl Handle<Leaf> {
-    #[inline(always)]
-    pub(super) fn of(leaf: &Leaf) -> Handle<Leaf> {
-        Handle(NonNull::from(leaf))
-    }
-}
 
 impl<N> Private<N> {
     #[inline(always)]

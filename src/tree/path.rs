@@ -43,9 +43,9 @@ impl Query<NodeRef<'_>> for PathTo {
     #[inline(always)]
     fn run<K: Kernel>(self, root: NodeRef<'_>, kernel: K) -> Option<Path> {
         let mut steps = ArrayVec::new();
-        let (leaf, rank) =
+        let (node, leaf, rank) =
             descend(kernel, root, self.0, |inner, slot| steps.try_push(Step { node: inner.handle(), slot }).ok())?;
-        Some(Path { steps, leaf: Handle::of(leaf), rank, found: is_key_before(leaf, rank, self.0) })
+        Some(Path { steps, leaf: node.leaf_handle()?, rank, found: is_key_before(leaf, rank, self.0) })
     }
 }
 
@@ -63,7 +63,7 @@ impl<'v> Query<NodeRef<'v>> for Locate {
 
     #[inline(always)]
     fn run<K: Kernel>(self, root: NodeRef<'v>, kernel: K) -> Option<Spot<'v>> {
-        let (leaf, rank) = descend(kernel, root, self.0, |_, _| Some(()))?;
+        let (_, leaf, rank) = descend(kernel, root, self.0, |_, _| Some(()))?;
         is_key_before(leaf, rank, self.0).then(|| Spot { leaf, slot: rank - 1 })
     }
 }
@@ -75,7 +75,7 @@ fn descend<'v, K: Kernel>(
     root: NodeRef<'v>,
     key: Key,
     mut pass: impl FnMut(InnerRef<'v>, usize) -> Option<()>,
-) -> Option<(&'v Leaf, usize)> {
+) -> Option<(NodeRef<'v>, &'v Leaf, usize)> {
     let mut node = root;
     loop {
         match node.kind() {
@@ -85,7 +85,7 @@ fn descend<'v, K: Kernel>(
                 node = inner.child(slot)?;
             }
             Kind::Leaf(leaf) => {
-                return Some((leaf, count_up_to(kernel, &leaf.start, key, |slot| leaf.serial_at(slot))));
+                return Some((node, leaf, count_up_to(kernel, &leaf.start, key, |slot| leaf.serial_at(slot))));
             }
         }
     }
