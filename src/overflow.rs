@@ -76,8 +76,8 @@ enum Note {
 #[derive(Clone, Copy)]
 struct Count {
     index: u64,
-    active: u32,
-    walking: u32,
+    active: u64,
+    walking: u64,
 }
 
 impl Count {
