@@ -84,13 +84,31 @@ pub(crate) enum Seen<'h> {
     Nothing,
 }
 
+/// How long a filler waits for the sections over its range.
+#[derive(Clone, Copy)]
+pub(crate) enum Patience {
+    /// Not at all.
+    None,
+    /// Up to a time.
+    Until(Instant),
+    /// Until they end.
+    Endless,
+}
+
+impl Patience {
+    /// So long; for ever, where that is beyond what the clock can name.
+    pub(crate) fn of(timeout: Duration) -> Self {
+        deadline_after(timeout).map_or(Patience::Endless, Patience::Until)
+    }
+}
+
 /// Begins a read of the source under `interval`.
 pub(crate) fn begin<'n>(
     engine: &Engine,
     header: &'n Header,
     interval: Interval,
     seen: &Seen<'_>,
-    deadline: Option<Instant>,
+    patience: Patience,
 ) -> Result<Ticket<'n>, BeginError> {
     let stamp = header.activity().stamp();
     let is_covered = match seen {
@@ -107,7 +125,7 @@ pub(crate) fn begin<'n>(
     // [O19] SeqCst, partner of the fence in `SectionTable::begin`.
     fence(Ordering::SeqCst);
     if let Some(first) = engine.sections.obstacles(interval).next() {
-        wait_for_all(engine, interval, first, deadline)?;
+        wait_for_all(engine, interval, first, patience)?;
     }
     let stamp = if busted::is(Sabotage::GenerationAfterScan) { header.activity().stamp() } else { stamp };
     Ok(Ticket { header, stamp })
@@ -115,12 +133,14 @@ pub(crate) fn begin<'n>(
 
 /// Waits for the overlapping sections of one scan.
 #[cold]
-fn wait_for_all(
-    engine: &Engine,
-    interval: Interval,
-    first: Obstacle,
-    deadline: Option<Instant>,
-) -> Result<(), BeginError> {
+fn wait_for_all(engine: &Engine, interval: Interval, first: Obstacle, patience: Patience) -> Result<(), BeginError> {
+    let deadline = match patience {
+        Patience::None => return Err(BeginError::WouldWait),
+        Patience::Until(deadline) => Some(deadline),
+        // Two callbacks that wait for each other's sections would never end, whichever those are.
+        Patience::Endless if engine.is_in_callback() => return Err(BeginError::WouldDeadlock),
+        Patience::Endless => None,
+    };
     let thread = thread_number();
     let mut obstacles = ArrayVec::<Obstacle, { SECTION_SLOTS + 2 }>::new();
     obstacles.push(first);
@@ -161,7 +181,9 @@ pub(crate) fn current_bounds(engine: &Engine, header: &Header) -> Option<Interva
         }
         spin_loop();
     }
-    scan(engine.cell.borrow().tree(header.owner()), header)
+    let found = scan(engine.cell.borrow().tree(header.owner()), header);
+    // Two updates at once can leave a hint behind that no later change mends: whoever had to scan does.
+    found.inspect(|bounds| header.set_location(bounds.start()))
 }
 
 /// Whether what was read under the ticket may be old. To be called under the lock that the callbacks take.
@@ -176,22 +198,23 @@ pub(crate) fn retry(engine: &Engine, header: &Header, ticket: &Ticket<'_>) -> bo
 /// What a handle knows: its engine, its notifier, and what it has seen of that.
 pub(crate) type Parts<'h, 'n> = (&'h Engine, &'n Header, Seen<'h>);
 
-/// Gives a handle with a method `filler_parts` the three calls of a filler, with tickets of this lifetime.
+/// Gives a handle with a method `filler_parts` the three calls of a filler that may wait.
 macro_rules! fillers {
-    ($ticket:lifetime) => {
+    () => {
         /// Begins to read the source under `interval`: waits for the sections over it that are active now.
         ///
         /// Blocking: until each overlapping section that is active has ended; those elsewhere, and those that begin
-        /// later, do not matter.
+        /// later, do not matter. Never in a callback of this index: there it is refused where it would wait.
         ///
         /// # Errors
-        /// [`BeginError`](crate::BeginError): removed, not covered, closed, or it would wait for this thread itself.
-        pub fn read_begin(&self, interval: crate::Interval) -> Result<crate::Ticket<$ticket>, crate::BeginError> {
+        /// [`BeginError`](crate::BeginError): removed, not covered, closed, or it would wait for this thread itself, or
+        /// inside a callback.
+        pub fn read_begin(&self, interval: crate::Interval) -> Result<crate::Ticket<'_>, crate::BeginError> {
             let (engine, header, seen) = self.filler_parts(interval);
-            crate::collision::begin(engine, header, interval, &seen, None)
+            crate::collision::begin(engine, header, interval, &seen, crate::collision::Patience::Endless)
         }
 
-        /// As [`read_begin`](Self::read_begin), for at most so long.
+        /// As [`read_begin`](Self::read_begin), for at most so long, in callbacks too.
         ///
         /// # Errors
         /// As for [`read_begin`](Self::read_begin), and [`BeginError::TimedOut`](crate::BeginError::TimedOut).
@@ -199,9 +222,9 @@ macro_rules! fillers {
             &self,
             interval: crate::Interval,
             timeout: std::time::Duration,
-        ) -> Result<crate::Ticket<$ticket>, crate::BeginError> {
+        ) -> Result<crate::Ticket<'_>, crate::BeginError> {
             let (engine, header, seen) = self.filler_parts(interval);
-            crate::collision::begin(engine, header, interval, &seen, crate::collision::deadline_after(timeout))
+            crate::collision::begin(engine, header, interval, &seen, crate::collision::Patience::of(timeout))
         }
 
         /// Whether what was read under the ticket may be old: then nothing may be filled, and a new
@@ -214,3 +237,19 @@ macro_rules! fillers {
     };
 }
 pub(crate) use fillers;
+
+#[cfg(test)]
+mod tests {
+    use crate::{Interval, NotifierIndex};
+
+    #[test]
+    fn whoever_has_to_scan_mends_the_hint() {
+        let index = NotifierIndex::new();
+        let ops = index.register_ops::<u64>();
+        let all = index.insert_many(&ops, (0..100).map(|at| (Interval::point(at), at)).collect()).unwrap();
+        let header = all[70].raw().header();
+        header.set_location(3);
+        assert_eq!(all[70].interval(), Interval::point(70));
+        assert_eq!(header.location(), 70, "the next look-up would scan again");
+    }
+}

@@ -20,6 +20,7 @@ use crate::config::{Config, RefusalHook};
 use crate::draft::Draft;
 use crate::error::Refusal;
 use crate::identity::Identities;
+use crate::panics::FirstPanic;
 use crate::publish::{Base, VersionCell, VersionHandle};
 use crate::reclaim::epoch::{self, Horizon};
 use crate::reclaim::pool::{Class, Depot, NoMemory, Workbench};
@@ -280,8 +281,9 @@ impl Engine {
     /// See [`NotifierIndex::maintain`](crate::NotifierIndex::maintain).
     pub(crate) fn maintain(&self) {
         self.at_workbench(|workbench| self.reclaim_all(workbench));
-        self.release(usize::MAX);
+        let panic = self.release_all_of(usize::MAX);
         self.shrink();
+        panic.resume();
     }
 
     /// Gives unused slabs back, as far as their slots are not at a workbench in use.
@@ -297,21 +299,33 @@ impl Engine {
 
     /// Drops the payloads of up to `budget` notifiers that nobody can reach any more. Runs foreign code, so it is
     /// called before a change has begun, and without any lock.
+    ///
+    /// # Panics
+    /// Where a payload's destructor does, after the others have run.
     pub(crate) fn release(&self, budget: usize) {
+        self.release_all_of(budget).resume();
+    }
+
+    fn release_all_of(&self, budget: usize) -> FirstPanic {
         // A destructor that changes an index must not run the destructors of others inside it, and so on.
-        if let Some(_turn) = ReleaseTurn::begin() {
-            self.release_now(budget);
+        match ReleaseTurn::begin() {
+            Some(_turn) => self.release_now(budget),
+            None => FirstPanic::default(),
         }
     }
 
-    fn release_now(&self, budget: usize) {
-        let mut left = budget;
-        while left > 0 {
-            let releases = Releases(self.take_releases(left.min(RELEASE_BUDGET)));
-            if releases.0.is_empty() {
-                return;
+    fn release_now(&self, budget: usize) -> FirstPanic {
+        let (mut left, mut panic) = (budget, FirstPanic::default());
+        loop {
+            let releases = self.take_releases(left.min(RELEASE_BUDGET));
+            if releases.is_empty() {
+                return panic;
             }
-            left -= releases.0.len();
+            left -= releases.len();
+            for record in releases {
+                // SAFETY: [N2] it came from the list of releases, where it stood once.
+                panic.catch(|| unsafe { record::release_erased(record) });
+            }
         }
     }
 
@@ -364,20 +378,6 @@ impl Drop for ReleaseTurn {
     }
 }
 
-/// Records that are released one after the other, the rest also when a destructor panics.
-struct Releases(ReleaseList);
-
-impl Drop for Releases {
-    fn drop(&mut self) {
-        while let Some(record) = self.0.pop() {
-            let rest = Releases(std::mem::take(&mut self.0));
-            // SAFETY: [N2] it came from the list of releases, where it stood once.
-            unsafe { record::release_erased(record) };
-            self.0 = std::mem::take(&mut ManuallyDrop::new(rest).0);
-        }
-    }
-}
-
 impl Drop for Engine {
     fn drop(&mut self) {
         let mut workbench = Workbench::new();
@@ -394,25 +394,38 @@ impl Drop for Engine {
             owner = next;
         }
         drop(current);
-        self.release_now(usize::MAX);
+        let panic = self.release_now(usize::MAX);
+        // What a destructor has thrown goes on only once the memory has been given back, by the fields that follow.
+        panic.resume();
     }
 }
 
-/// The calling thread's own number, above zero; zero while its thread-locals are destroyed.
+/// The number of no thread: of one whose thread-locals are gone, on platforms that take these away first.
+pub(crate) const NO_THREAD: u64 = 0;
+
+/// The calling thread's own number; [`NO_THREAD`] if it can have none, which is then nobody's own.
+///
+/// It has no destructor, so it can be asked for in those of other thread-locals too.
 pub(crate) fn thread_number() -> u64 {
-    SEAT.try_with(|seat| *seat as u64 + 1).unwrap_or(0)
+    THREAD
+        .try_with(|number| {
+            if number.get() == NO_THREAD {
+                number.set(THREADS.next() + 1);
+            }
+            number.get()
+        })
+        .unwrap_or(NO_THREAD)
 }
 
 /// Where the calling thread looks for a workbench or a slot first.
 pub(crate) fn seat() -> usize {
-    SEAT.try_with(|seat| *seat).unwrap_or(0)
+    thread_number().saturating_sub(1) as usize
 }
 
 process_wide! {
-    static SEATS: Number = Number::new(0);
+    static THREADS: Identities = Identities::new();
 }
 
 thread_local! {
-    // [O15] Relaxed: only spreading, and uniqueness, matter.
-    static SEAT: usize = SEATS.fetch_add(1, Ordering::Relaxed) as usize;
+    static THREAD: Cell<u64> = const { Cell::new(NO_THREAD) };
 }

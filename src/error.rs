@@ -136,13 +136,16 @@ pub enum UpdateError {
     OutOfMemory,
     /// What is retired and cannot be freed yet exceeds [`Config::retired_limit`](crate::Config::retired_limit).
     RetiredLimit,
+    /// The index is closed to this change.
+    Closed,
 }
 
 impl From<Refusal> for UpdateError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::RetiredLimit => UpdateError::RetiredLimit,
-            Refusal::OutOfMemory | Refusal::Closed => UpdateError::OutOfMemory,
+            Refusal::OutOfMemory => UpdateError::OutOfMemory,
+            Refusal::Closed => UpdateError::Closed,
         }
     }
 }
@@ -152,6 +155,7 @@ impl fmt::Display for UpdateError {
         f.write_str(match self {
             UpdateError::OutOfMemory => OUT_OF_MEMORY,
             UpdateError::RetiredLimit => RETIRED_LIMIT,
+            UpdateError::Closed => CLOSED,
         })
     }
 }
@@ -400,8 +404,11 @@ pub enum BeginError {
     NotCovered,
     /// The index is closed.
     Closed,
-    /// It would wait for a section of the calling thread.
+    /// It would wait for a section of the calling thread, or, inside a callback and without a deadline, for any section.
     WouldDeadlock,
+    /// It would have to wait, and a hit does not, because it may stand under a pin: [`hold`](crate::Hit::hold) it, let the
+    /// guard go, and begin through the held handle.
+    WouldWait,
     /// The time was over before the sections were.
     TimedOut,
 }
@@ -413,6 +420,10 @@ impl fmt::Display for BeginError {
             BeginError::NotCovered => "the notifier does not cover the range",
             BeginError::Closed => CLOSED,
             BeginError::WouldDeadlock => WOULD_DEADLOCK,
+            BeginError::WouldWait => {
+                "a section over the range is active, and a hit does not wait: hold it, let the guard go, \
+                begin through the held handle"
+            }
             BeginError::TimedOut => "the time was over before the overlapping sections were",
         })
     }

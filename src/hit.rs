@@ -6,7 +6,8 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
-use crate::collision::{Parts, Seen, fillers};
+use crate::collision::{self, Parts, Patience, Seen, Ticket};
+use crate::error::BeginError;
 use crate::interval::Interval;
 use crate::ops::Ops;
 use crate::record::{self, Header, Record};
@@ -132,7 +133,42 @@ impl<'v, N: Send + Sync + 'static> Hit<'v, N> {
         (self.version.engine(), self.header(), seen)
     }
 
-    fillers!('v);
+    /// Begins to read the source under `interval`, unless it would have to wait: a hit may stand under a pin, which would
+    /// keep the memory of every index back meanwhile.
+    ///
+    /// ```
+    /// use notifier_index::{BeginError, Event, Interval, NotifierIndex, Reason};
+    ///
+    /// let index = NotifierIndex::new();
+    /// let ops = index.register_ops::<()>();
+    /// let _registration = index.insert(&ops, Interval::point(7), ()).unwrap();
+    /// let section = index.invalidate(Interval::point(7), Event::new(Reason::Migrate));
+    ///
+    /// let guard = index.pin();
+    /// let hit = guard.find(&ops, Interval::point(7)).unwrap().unwrap();
+    /// assert_eq!(hit.read_begin(Interval::point(7)).unwrap_err(), BeginError::WouldWait);
+    /// let held = hit.hold();
+    /// drop(guard);
+    /// drop(section); // Another thread's, in earnest.
+    /// let ticket = held.read_begin(Interval::point(7))?; // Waits, if it must, without a pin.
+    /// assert!(!held.read_retry(ticket));
+    /// # Ok::<(), BeginError>(())
+    /// ```
+    ///
+    /// Blocking: never.
+    ///
+    /// # Errors
+    /// [`BeginError`]: removed, not covered, closed, or a section over the range is active
+    /// ([`WouldWait`](BeginError::WouldWait)).
+    pub fn read_begin(&self, interval: Interval) -> Result<Ticket<'v>, BeginError> {
+        let (engine, header, seen) = self.filler_parts(interval);
+        collision::begin(engine, header, interval, &seen, Patience::None)
+    }
+
+    /// As [`Held::read_retry`].
+    pub fn read_retry(&self, ticket: Ticket<'_>) -> bool {
+        collision::retry(self.version.engine(), self.header(), &ticket)
+    }
 }
 
 impl<N: fmt::Debug> fmt::Debug for Hit<'_, N> {
@@ -234,6 +270,7 @@ impl fmt::Debug for AnyHit<'_> {
 
 /// The hits of all owners, owner by owner. Made by [`View::overlapping`](crate::View::overlapping) and
 /// [`View::iter`](crate::View::iter).
+#[derive(Clone)]
 pub struct AnyHits<'v> {
     version: &'v Version,
     interval: Interval,

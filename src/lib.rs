@@ -59,6 +59,7 @@ mod many;
 mod notifier;
 mod ops;
 mod overflow;
+mod panics;
 #[cfg(loom)]
 #[doc(hidden)]
 #[allow(unsafe_code)]

@@ -211,7 +211,8 @@ impl Header {
         self.location.load(Ordering::Relaxed)
     }
 
-    fn set_location(&self, start: u64) {
+    /// Notes where a current version has it.
+    pub(crate) fn set_location(&self, start: u64) {
         // [O11] Relaxed: a hint, verified by look-up.
         self.location.store(start, Ordering::Relaxed);
     }

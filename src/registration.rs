@@ -68,6 +68,7 @@ impl Locator {
             spin_loop();
             return Located::Outrun;
         }
+        // The draft's own state, which nobody else has: it goes back on the record once it is published.
         let found = scan(draft.tree(record.owner()), record);
         match found.and_then(|interval| act(draft, interval.start())) {
             Some(done) => Located::Done(done),
@@ -343,7 +344,7 @@ impl<N: Send + Sync + 'static> Registration<N> {
         (&self.raw.engine, self.raw.header(), Seen::Known(&self.known))
     }
 
-    fillers!('_);
+    fillers!();
 
     /// A counted handle that keeps the payload, whatever becomes of the registration.
     pub fn hold(&self) -> Held<N> {
@@ -489,7 +490,7 @@ impl<N: Send + Sync + 'static> Held<N> {
         (&self.engine, self.record().header(), Seen::Known(&self.known))
     }
 
-    fillers!('_);
+    fillers!();
 }
 
 impl<N: Send + Sync + 'static> Clone for Held<N> {

@@ -25,6 +25,7 @@ use std::time::Instant;
 
 use crate::bell::WaitingRoom;
 use crate::busted::{self, Sabotage};
+use crate::engine::NO_THREAD;
 use crate::gauge::Entry;
 use crate::interval::Interval;
 use crate::overflow::{self, Overflow, OverflowPlace};
@@ -299,7 +300,7 @@ impl SectionTable {
             Obstacle::Slot(at, state) => {
                 let slot = &self.slots[at].0;
                 // [O17] Relaxed: a thread's own number was written by itself.
-                slot.thread.load(Ordering::Relaxed) == thread && slot.is_of(state)
+                thread != NO_THREAD && slot.thread.load(Ordering::Relaxed) == thread && slot.is_of(state)
             }
             Obstacle::Overflow => overflow::is_active_here(self.index),
         }
@@ -315,12 +316,12 @@ impl SectionTable {
 
     /// Whether this thread is inside a callback.
     pub(crate) fn is_calling(&self, thread: u64) -> bool {
-        overflow::is_walking_here(self.index)
-            || self.used_slots().any(|at| {
-                let slot = &self.slots[at].0;
-                // [O17] Relaxed: a thread's own section was written by itself.
-                phase(slot.state.load(Ordering::Relaxed)) == WALKING && slot.thread.load(Ordering::Relaxed) == thread
-            })
+        let is_calling_in = |at: usize| {
+            let slot = &self.slots[at].0;
+            // [O17] Relaxed: a thread's own section was written by itself.
+            phase(slot.state.load(Ordering::Relaxed)) == WALKING && slot.thread.load(Ordering::Relaxed) == thread
+        };
+        overflow::is_walking_here(self.index) || thread != NO_THREAD && self.used_slots().any(is_calling_in)
     }
 
     /// Waits until all callbacks that run now have returned.

@@ -1,6 +1,5 @@
 //! Sections, as the engine runs them: publish, walk, stand, end.
 
-use std::panic::resume_unwind;
 use std::time::Instant;
 
 use crate::bell::Bell;
@@ -40,14 +39,10 @@ impl Engine {
         drop(version);
         self.sections.stand(place, walking);
         self.tally.note_walk(&outcome);
-        if let Some(panic) = outcome.panic {
-            drop(section);
-            resume_unwind(panic);
-        }
-        if outcome.refusals > 0 && !may_block {
-            return Err(WouldBlock);
-        }
-        Ok(section)
+        let is_refused = outcome.refusals > 0 && !may_block;
+        // The section ends by the unwinding.
+        outcome.panic.resume();
+        if is_refused { Err(WouldBlock) } else { Ok(section) }
     }
 
     /// Whether a section over `interval` has nobody to tell.

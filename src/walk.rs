@@ -12,11 +12,9 @@
 //!
 //! `running` stays raised from the first pass to the end of the second, so that a removal waits for both. Those that
 //! have no second pass to come (they were dead, refused, or panicked) are noted in a list of fixed size; where it is
-//! full, the second passes of those told so far come early and the walk goes on.
+//! full, the second passes of those told so far come early and the walk goes on from there. The walk keeps its place, so
+//! it looks at each notifier twice, however many of them refuse or have died.
 
-use std::any::Any;
-use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
 use arrayvec::ArrayVec;
@@ -26,6 +24,7 @@ use crate::error::WouldBlock;
 use crate::hit::{AnyHit, AnyHits};
 use crate::interval::Interval;
 use crate::notifier::{Event, Invalidating};
+use crate::panics::FirstPanic;
 use crate::record::Header;
 use crate::version::Version;
 
@@ -48,7 +47,7 @@ pub(crate) struct Walk<'w> {
 pub(crate) struct Outcome {
     pub(crate) calls: u64,
     pub(crate) refusals: u64,
-    pub(crate) panic: Option<Box<dyn Any + Send>>,
+    pub(crate) panic: FirstPanic,
 }
 
 impl<'w> Walk<'w> {
@@ -64,20 +63,28 @@ impl<'w> Walk<'w> {
 
     /// Tells everybody; in the non-blocking form, until the first refusal.
     pub(crate) fn run(mut self) -> Outcome {
-        let mut told = 0..0;
-        for hit in AnyHits::new(self.version, self.section) {
-            if self.idle.is_full() {
-                self.finish(told.clone());
-                told.start = told.end;
-            }
-            self.tell(hit);
-            told.end += 1;
-            if self.outcome.refusals > 0 && !self.may_block {
-                break;
-            }
-        }
-        self.finish(told);
+        let mut next = AnyHits::new(self.version, self.section);
+        while self.run_part(&mut next) {}
         self.outcome
+    }
+
+    /// Both passes of the next ones, until the list of idle ones is full; whether any may be left.
+    fn run_part(&mut self, next: &mut AnyHits<'w>) -> bool {
+        let first = next.clone();
+        let mut told_count = 0;
+        while !self.idle.is_full() && !self.is_stopped() {
+            let Some(hit) = next.next() else { break };
+            self.tell(hit);
+            told_count += 1;
+        }
+        let goes_on = self.idle.is_full() && !self.is_stopped();
+        self.finish(first.take(told_count));
+        goes_on
+    }
+
+    /// Whether a refusal has ended the walk.
+    fn is_stopped(&self) -> bool {
+        self.outcome.refusals > 0 && !self.may_block
     }
 
     fn invalidating(&self, hit: AnyHit<'_>) -> Invalidating<'w> {
@@ -94,7 +101,7 @@ impl<'w> Walk<'w> {
         }
         let invalidating = self.invalidating(hit);
         // SAFETY: [N4] the callbacks are of the record's own kind; the walk's version protects it.
-        let answer = self.catch(|| unsafe { callbacks.invalidate(hit.record(), &invalidating) });
+        let answer = self.outcome.panic.catch(|| unsafe { callbacks.invalidate(hit.record(), &invalidating) });
         self.outcome.calls += 1;
         if answer == Some(Err(WouldBlock)) {
             self.outcome.refusals += 1;
@@ -110,16 +117,13 @@ impl<'w> Walk<'w> {
     fn report(&mut self, invalidating: &Invalidating<'_>) {
         if self.may_block {
             let engine = self.engine;
-            self.catch(|| engine.report_refusal(invalidating));
+            self.outcome.panic.catch(|| engine.report_refusal(invalidating));
         }
     }
 
     /// The second passes of those that were told, in the same order.
-    fn finish(&mut self, told: Range<usize>) {
-        if told.is_empty() {
-            return;
-        }
-        for hit in AnyHits::new(self.version, self.section).skip(told.start).take(told.len()) {
+    fn finish(&mut self, told: impl Iterator<Item = AnyHit<'w>>) {
+        for hit in told {
             let header = hit.header();
             let Some(callbacks) = header.kind().callbacks() else { continue };
             if self.idle.contains(&hit.record()) {
@@ -127,20 +131,9 @@ impl<'w> Walk<'w> {
             }
             let invalidating = self.invalidating(hit);
             // SAFETY: [N4] as in `tell`.
-            self.catch(|| unsafe { callbacks.finish(hit.record(), &invalidating) });
+            self.outcome.panic.catch(|| unsafe { callbacks.finish(hit.record(), &invalidating) });
             self.engine.leave(header);
         }
         self.idle.clear();
-    }
-
-    /// Runs foreign code; its first panic is kept, for when everybody has been told.
-    fn catch<T>(&mut self, call: impl FnOnce() -> T) -> Option<T> {
-        match catch_unwind(AssertUnwindSafe(call)) {
-            Ok(result) => Some(result),
-            Err(panic) => {
-                self.outcome.panic.get_or_insert(panic);
-                None
-            }
-        }
     }
 }

@@ -19,6 +19,7 @@ mod lifetime;
 #[path = "../visible/mailbox.rs"]
 mod mailbox;
 mod memory;
+mod nothing_lost;
 mod owners;
 #[cfg(not(crossbeam_sanitize))]
 mod poison;

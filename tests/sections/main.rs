@@ -7,6 +7,7 @@
 mod bugs;
 mod callbacks;
 mod collision;
+mod hostile_walks;
 #[path = "../visible/mailbox.rs"]
 mod mailbox;
 mod overflowing;

@@ -1,4 +1,5 @@
-//! The filler's protocol, step by step: begin, read, lock, ask, fill. Once through a hit, once through a held handle.
+//! The filler's protocol, step by step: begin, read, lock, ask, fill. Once through a hit, once through a held handle, which
+//! waits where a hit does not.
 
 use std::time::Duration;
 
@@ -14,8 +15,9 @@ const PATIENCE: Duration = Duration::from_millis(2);
 /// Mirrors what the extent and the range have in common, through a hit.
 pub(crate) fn through_hit(mirror: &PageMirror, hit: Hit<'_, Extent>, range: Interval, linger: impl FnOnce()) -> Fill {
     let Some(shared) = common(hit.interval(), range) else { return Fill::Nowhere };
-    let ticket = match hit.read_begin_timeout(shared, PATIENCE) {
+    let ticket = match hit.read_begin(shared) {
         Ok(ticket) => ticket,
+        Err(BeginError::WouldWait) => return through_held(mirror, &hit.hold(), range, linger),
         Err(error) => return not_begun(error),
     };
     let read = mirror.read(span(shared));

@@ -71,7 +71,9 @@ fn check_own_wait_is_refused(seat: &Seat, range: Span) {
     let Ok(Some(hit)) = guard.find(seat.world.ops(TOLD), interval(range)) else { return };
     let bounds = span(hit.interval());
     let common = Span::between(bounds.start().max(range.start()), bounds.last().min(range.last()));
-    check_refused(seat, hit.read_begin(interval(common)));
+    let held = hit.hold();
+    drop(guard);
+    check_refused(seat, held.read_begin(interval(common)));
 }
 
 /// A beginning that would wait for this very thread was refused, or something else stood in its way.
@@ -92,9 +94,11 @@ pub(crate) fn fill(seat: &Seat) {
     let guard = seat.world.index.pin();
     let Ok(Some(hit)) = guard.find(seat.world.ops(owner), at) else { return };
     if seat.one_in(4) {
-        // Through the hit, which knows a version in which it is covered.
-        let begun = hit.read_begin_timeout(at, WAIT_LIMIT);
-        return note_begun(seat, &patience, begun, |ticket| hit.read_retry(ticket));
+        // Through the hit, which knows a version in which it is covered, unless it would have to wait.
+        match hit.read_begin(at) {
+            Err(BeginError::WouldWait) => {}
+            begun => return note_begun(seat, &patience, begun, |ticket| hit.read_retry(ticket)),
+        }
     }
     let held = hit.hold();
     drop(guard);
