@@ -179,6 +179,7 @@ deny() {
 features() {
   cargo_tool cargo-hack 0.6.46
   cargo hack check --locked --workspace --lib --feature-powerset
+  cargo test --locked -p notifier-index --features serde --lib interval
   # `clippy.toml` names the MSRV; this lint is an error where something newer is used.
   cargo clippy --locked -p notifier-index --lib -- -D clippy::incompatible_msrv
   figure "feature powersets of $(cargo hack check --locked --workspace --lib --feature-powerset --print-command-list |

@@ -73,7 +73,7 @@ struct Ours {
 impl Ours {
     fn new() -> Self {
         let index = NotifierIndex::new();
-        let ops = index.register_notifier_ops();
+        let ops = index.register_ops();
         let item = |(start, last)| (Interval::new(start, last).expect("not inverted"), Quiet);
         let registrations = index.insert_many(&ops, bounds().map(item).collect()).expect("memory");
         Ours { index, ops, registrations }
@@ -131,7 +131,7 @@ fn find(group: &mut Group<'_>, ours: &Ours) {
     group.bench_function("find", |bench| {
         bench.iter(|| {
             let at = Interval::point(address(next()));
-            reader.find(&ours.ops, at).expect("our own ops").map(|hit| hit.start())
+            reader.find(&ours.ops, at).map(|hit| hit.start())
         });
     });
 }
@@ -141,7 +141,7 @@ fn through_hit(group: &mut Group<'_>, ours: &Ours) {
     group.bench_function("find, begin, retry", |bench| {
         bench.iter(|| {
             let at = Interval::point(address(next()));
-            let hit = reader.find(&ours.ops, at).expect("our own ops").expect("registered");
+            let hit = reader.find(&ours.ops, at).expect("registered");
             let ticket = hit.read_begin(at).expect("covered");
             hit.read_retry(ticket)
         });

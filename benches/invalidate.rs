@@ -91,7 +91,7 @@ struct Ours<N: Notifier> {
 impl<N: Notifier> Ours<N> {
     fn new(bounds: &[(u64, u64)], make: impl Fn() -> N) -> Self {
         let index = NotifierIndex::new();
-        let ops = index.register_notifier_ops();
+        let ops = index.register_ops();
         let item = |&(start, last): &(u64, u64)| (Interval::new(start, last).expect("not inverted"), make());
         let registrations = index.insert_many(&ops, bounds.iter().map(item).collect()).expect("memory");
         Ours { index, _registrations: registrations }

@@ -45,18 +45,18 @@ fn index(group: &mut Group<'_>, set: &mut Set) {
     let mut reader = ours.index.reader();
     beside(update(), || {
         group.bench_function("reader", |bench| {
-            bench.iter(|| reader.find(ops, *round.next()).unwrap().map(|hit| *hit.payload()));
+            bench.iter(|| reader.find(ops, *round.next()).map(|hit| *hit.payload()));
         });
     });
     drop(reader);
     beside(update(), || {
         group.bench_function("guard", |bench| {
-            bench.iter(|| ours.index.pin().find(ops, *round.next()).unwrap().map(|hit| *hit.payload()));
+            bench.iter(|| ours.index.pin().find(ops, *round.next()).map(|hit| *hit.payload()));
         });
     });
     beside(update(), || {
         group.bench_function("snapshot", |bench| {
-            bench.iter(|| ours.index.snapshot().find(ops, *round.next()).unwrap().map(|hit| *hit.payload()));
+            bench.iter(|| ours.index.snapshot().find(ops, *round.next()).map(|hit| *hit.payload()));
         });
     });
 }

@@ -265,7 +265,7 @@ fn remove(mirror: Registration<Mirror>) -> Outcome {
 
 fn main() -> Outcome {
     let (table, index) = (PageTable::new(), NotifierIndex::new());
-    let mirrors = index.register_notifier_ops::<Mirror>();
+    let mirrors = index.register_ops::<Mirror>();
     let mirror = index.insert(&mirrors, pages(4, 7)?, Mirror::new())?;
 
     fill_quietly(&mirror, &table)?;

@@ -131,7 +131,7 @@ impl Cache<'_> {
 
     fn find_or_insert(&self, number: u64) -> Outcome<Held<Region>> {
         // The common case takes no lock: a pin, a search, one counter for the hold.
-        if let Some(hit) = self.index.pin().find(&self.regions, chunk(number)?)? {
+        if let Some(hit) = self.index.pin().find(&self.regions, chunk(number)?) {
             return Ok(hit.hold());
         }
         // Locked, so that a callback finds the registration in the table. Inserting waits for nobody.
@@ -178,7 +178,7 @@ fn miss_and_hits(cache: &Cache<'_>) -> Outcome {
     println!("    miss: registered memory #{} in {:?}", memory_of(&region), before.elapsed());
     let before = Instant::now();
     for _ in 0..1000 {
-        cache.acquire(3, || ())?;
+        let _ = cache.acquire(3, || ())?;
     }
     println!("    hits: {:?} each", before.elapsed() / 1000);
     Ok(())
@@ -204,7 +204,7 @@ fn unmap_during_io(cache: &Cache<'_>) -> Outcome {
         let before = Instant::now();
         cache.space.remap(cache.index, 3)?;
         println!("    unmapped in {:?}, without waiting for the I/O", before.elapsed());
-        let found = cache.index.pin().find(&cache.regions, chunk(3)?)?.is_some();
+        let found = cache.index.pin().find(&cache.regions, chunk(3)?).is_some();
         println!("    chunk 3 is found in the cache: {found}");
         let renewed = cache.acquire(3, || ())?;
         println!("    the same address is registered anew: memory #{}", memory_of(&renewed));
@@ -250,7 +250,7 @@ fn many_at_once(cache: &Cache<'_>) -> Outcome {
 
 fn main() -> Outcome {
     let (index, space) = (NotifierIndex::new(), AddressSpace::new());
-    let cache = Cache { index: &index, space: &space, regions: index.register_notifier_ops(), table: Arc::default() };
+    let cache = Cache { index: &index, space: &space, regions: index.register_ops(), table: Arc::default() };
 
     miss_and_hits(&cache)?;
     unmap_during_io(&cache)?;

@@ -28,7 +28,7 @@ static BATCHES: Identities = Identities::new();
 /// use notifier_index::{Interval, NotifierIndex};
 ///
 /// let index = NotifierIndex::new();
-/// let ops = index.register_ops::<&str>();
+/// let ops = index.register_passive_ops::<&str>();
 /// let whole = index.insert(&ops, Interval::new(0, 99)?, "left").unwrap();
 ///
 /// // A split: no reader ever sees a hole or a double cover.
@@ -51,7 +51,7 @@ static BATCHES: Identities = Identities::new();
 /// use std::{collections::BTreeMap, sync::Mutex};
 ///
 /// let index = NotifierIndex::new();
-/// let ops = index.register_ops::<&str>();
+/// let ops = index.register_passive_ops::<&str>();
 /// let kept = index.insert(&ops, Interval::new(0, 99)?, "shrinks").unwrap();
 /// let gone = index.insert(&ops, Interval::new(100, 199)?, "goes").unwrap();
 /// let mirror = Mutex::new(BTreeMap::from([(10, 'a'), (60, 'b'), (150, 'c')]));
@@ -85,6 +85,7 @@ static BATCHES: Identities = Identities::new();
 /// batch.len();
 /// drop(index);
 /// ```
+#[must_use = "a batch does nothing before it is committed"]
 pub struct Batch<'a> {
     id: u64,
     engine: &'a Arc<Engine>,
@@ -105,7 +106,7 @@ enum Change<'a> {
 /// A record that is not published yet, without its payload's type.
 struct ErasedRecord(NonNull<Header>);
 
-// SAFETY: payloads are `Send + Sync`, by the bound on `register_ops`, and the record is this handle's alone.
+// SAFETY: payloads are `Send + Sync`, by the bound on `register_passive_ops`, and the record is this handle's alone.
 unsafe impl Send for ErasedRecord {}
 // SAFETY: as above.
 unsafe impl Sync for ErasedRecord {}
@@ -118,17 +119,20 @@ impl Drop for ErasedRecord {
 }
 
 /// Names an insertion of one batch. Consumed where it is used.
+#[must_use = "the registration is taken by it, and a notifier without one is removed"]
 pub struct InsertKey<N> {
     batch: u64,
     position: usize,
-    payload: PhantomData<fn() -> N>,
+    /// Invariant: it proves the payload's type.
+    payload: PhantomData<fn(N) -> N>,
 }
 
 /// Names a removal of one batch. Consumed where it is used.
 pub struct RemoveKey<N> {
     batch: u64,
     position: usize,
-    payload: PhantomData<fn() -> N>,
+    /// Invariant: it proves the payload's type.
+    payload: PhantomData<fn(N) -> N>,
 }
 
 impl<N> fmt::Debug for InsertKey<N> {
@@ -162,18 +166,18 @@ impl<'a> Batch<'a> {
     pub fn insert<N: Send + Sync + 'static>(
         &mut self,
         ops: &Ops<N>,
-        interval: Interval,
+        interval: impl Into<Interval>,
         payload: N,
     ) -> Result<InsertKey<N>, InsertError<N>> {
         let owner = match ops.owner_in(self.engine.id) {
-            Ok(owner) => owner,
-            Err(_) => return Err(InsertError::ForeignOps(payload)),
+            Some(owner) => owner,
+            None => return Err(InsertError::ForeignOps(payload)),
         };
         let Ok(position) = self.make_room() else {
             return Err(InsertError::OutOfMemory(payload));
         };
         let record = NewRecord::allocate(owner, ops.kind(), payload).map_err(InsertError::OutOfMemory)?;
-        self.changes.push(Change::Insert(interval, ErasedRecord(record.into_erased())));
+        self.changes.push(Change::Insert(interval.into(), ErasedRecord(record.into_erased())));
         Ok(InsertKey { batch: self.id, position, payload: PhantomData })
     }
 
@@ -184,13 +188,13 @@ impl<'a> Batch<'a> {
     pub fn update<N: Send + Sync + 'static>(
         &mut self,
         registration: &'a Registration<N>,
-        interval: Interval,
+        interval: impl Into<Interval>,
     ) -> Result<(), BatchErrorKind> {
         if !Arc::ptr_eq(registration.raw().engine(), self.engine) {
             return Err(BatchErrorKind::ForeignRegistration);
         }
         self.make_room().map_err(|_| BatchErrorKind::OutOfMemory)?;
-        self.changes.push(Change::Update(interval, registration.raw(), false));
+        self.changes.push(Change::Update(interval.into(), registration.raw(), false));
         Ok(())
     }
 
@@ -373,6 +377,7 @@ fn settle(change: &Change<'_>) {
 /// A batch that has taken effect, with the registrations of what it inserted.
 ///
 /// What is not [taken](Committed::take) is dropped with it, and so removed.
+#[must_use = "the registrations that are not taken are dropped with this, and their notifiers removed"]
 pub struct Committed {
     batch: u64,
     version: u64,

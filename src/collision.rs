@@ -36,7 +36,7 @@ use crate::version::Version;
 /// ```compile_fail,E0382
 /// # use notifier_index::{Interval, NotifierIndex};
 /// # let index = NotifierIndex::new();
-/// # let ops = index.register_ops::<()>();
+/// # let ops = index.register_passive_ops::<()>();
 /// let registration = index.insert(&ops, Interval::point(7), ()).unwrap();
 /// let ticket = registration.read_begin(Interval::point(7)).unwrap();
 /// registration.read_retry(ticket);
@@ -45,7 +45,7 @@ use crate::version::Version;
 /// ```
 /// # use notifier_index::{Interval, NotifierIndex};
 /// # let index = NotifierIndex::new();
-/// # let ops = index.register_ops::<()>();
+/// # let ops = index.register_passive_ops::<()>();
 /// let registration = index.insert(&ops, Interval::point(7), ()).unwrap();
 /// let ticket = registration.read_begin(Interval::point(7)).unwrap();
 /// assert!(!registration.read_retry(ticket));
@@ -209,7 +209,8 @@ macro_rules! fillers {
         /// # Errors
         /// [`BeginError`](crate::BeginError): removed, not covered, closed, or it would wait for this thread itself, or
         /// inside a callback.
-        pub fn read_begin(&self, interval: crate::Interval) -> Result<crate::Ticket<'_>, crate::BeginError> {
+        pub fn read_begin(&self, interval: impl Into<crate::Interval>) -> Result<crate::Ticket<'_>, crate::BeginError> {
+            let interval = interval.into();
             let (engine, header, seen) = self.filler_parts(interval);
             crate::collision::begin(engine, header, interval, &seen, crate::collision::Patience::Endless)
         }
@@ -220,9 +221,10 @@ macro_rules! fillers {
         /// As for [`read_begin`](Self::read_begin), and [`BeginError::TimedOut`](crate::BeginError::TimedOut).
         pub fn read_begin_timeout(
             &self,
-            interval: crate::Interval,
+            interval: impl Into<crate::Interval>,
             timeout: std::time::Duration,
         ) -> Result<crate::Ticket<'_>, crate::BeginError> {
+            let interval = interval.into();
             let (engine, header, seen) = self.filler_parts(interval);
             crate::collision::begin(engine, header, interval, &seen, crate::collision::Patience::of(timeout))
         }
@@ -245,7 +247,7 @@ mod tests {
     #[test]
     fn whoever_has_to_scan_mends_the_hint() {
         let index = NotifierIndex::new();
-        let ops = index.register_ops::<u64>();
+        let ops = index.register_passive_ops::<u64>();
         let all = index.insert_many(&ops, (0..100).map(|at| (Interval::point(at), at)).collect()).unwrap();
         let header = all[70].raw().header();
         header.set_location(3);

@@ -27,7 +27,7 @@ impl Dump {
     /// ```
     /// # use notifier_index::{Interval, NotifierIndex};
     /// let index = NotifierIndex::new();
-    /// let ops = index.register_ops::<u32>();
+    /// let ops = index.register_passive_ops::<u32>();
     /// let _registration = index.insert(&ops, Interval::new(0x1000, 0x1fff).unwrap(), 1).unwrap();
     /// let graph = index.dump().dot().to_string();
     /// assert!(graph.starts_with("digraph") && graph.contains("0000000000001000-0000000000001fff"));

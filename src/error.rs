@@ -40,34 +40,13 @@ impl Refusal {
     }
 }
 
-/// A look-up named an owner of another index.
-///
-/// ```
-/// use notifier_index::{Interval, NotifierIndex};
-///
-/// let (ours, theirs) = (NotifierIndex::new(), NotifierIndex::new());
-/// let ops = theirs.register_ops::<u32>();
-/// let refused = ours.pin().find(&ops, Interval::point(1)).unwrap_err();
-/// assert_eq!(refused.to_string(), "this Ops was registered with another index");
-/// ```
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ForeignOps;
-
-impl fmt::Display for ForeignOps {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(FOREIGN_OPS)
-    }
-}
-
-impl Error for ForeignOps {}
-
 /// An insertion was refused; the payload comes back, and nothing was changed.
 ///
 /// ```
 /// use notifier_index::{InsertError, Interval, NotifierIndex};
 ///
 /// let index = NotifierIndex::new();
-/// let ops = index.register_ops::<String>();
+/// let ops = index.register_passive_ops::<String>();
 /// index.close().unwrap();
 /// let refused = index.insert(&ops, Interval::point(1), "mine".to_string()).unwrap_err();
 /// assert!(matches!(refused, InsertError::Closed(_)));
@@ -318,22 +297,13 @@ impl Error for BatchErrorKind {}
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum FindManyError {
-    /// The owner belongs to another index.
-    ForeignOps,
     /// There are not as many places for results as there are queries.
     LengthMismatch,
-}
-
-impl From<ForeignOps> for FindManyError {
-    fn from(ForeignOps: ForeignOps) -> Self {
-        FindManyError::ForeignOps
-    }
 }
 
 impl fmt::Display for FindManyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            FindManyError::ForeignOps => FOREIGN_OPS,
             FindManyError::LengthMismatch => "the slices of queries and of hits differ in length",
         })
     }

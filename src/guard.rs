@@ -16,10 +16,10 @@ use crate::{NotifierIndex, engine::Engine};
 /// use notifier_index::{Interval, NotifierIndex};
 ///
 /// let index = NotifierIndex::new();
-/// let ops = index.register_ops::<&str>();
+/// let ops = index.register_passive_ops::<&str>();
 /// let guard = index.pin();
 /// let _registration = index.insert(&ops, Interval::point(7), "seven").unwrap();
-/// let hit = guard.find(&ops, Interval::point(7)).unwrap().unwrap();
+/// let hit = guard.find(&ops, Interval::point(7)).unwrap();
 /// assert_eq!(*hit.payload(), "seven");
 /// ```
 ///
@@ -41,6 +41,7 @@ use crate::{NotifierIndex, engine::Engine};
 /// let snapshot = index.snapshot();
 /// std::thread::scope(|scope| { scope.spawn(move || snapshot.view().len()); });
 /// ```
+#[must_use = "it protects only as long as it is kept"]
 pub struct Guard<'i> {
     pin: Pin,
     engine: &'i Arc<Engine>,

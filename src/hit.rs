@@ -3,6 +3,7 @@
 //! \[W1] (`view.rs`): a hit lives no longer than its view, so its record and its version are there.
 
 use std::fmt;
+use std::iter::FusedIterator;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
@@ -22,22 +23,22 @@ use crate::version::Version;
 /// ```compile_fail,E0597
 /// # use notifier_index::{Interval, NotifierIndex};
 /// # let index = NotifierIndex::new();
-/// # let ops = index.register_ops::<u32>();
+/// # let ops = index.register_passive_ops::<u32>();
 /// # let _registration = index.insert(&ops, Interval::point(1), 1).unwrap();
 /// let hit = {
 ///     let guard = index.pin();
-///     guard.find(&ops, Interval::point(1)).unwrap().unwrap()
+///     guard.find(&ops, Interval::point(1)).unwrap()
 /// };
 /// assert_eq!(*hit.payload(), 1);
 /// ```
 /// ```
 /// # use notifier_index::{Interval, NotifierIndex};
 /// # let index = NotifierIndex::new();
-/// # let ops = index.register_ops::<u32>();
+/// # let ops = index.register_passive_ops::<u32>();
 /// # let _registration = index.insert(&ops, Interval::point(1), 1).unwrap();
 /// let held = {
 ///     let guard = index.pin();
-///     guard.find(&ops, Interval::point(1)).unwrap().unwrap().hold()
+///     guard.find(&ops, Interval::point(1)).unwrap().hold()
 /// };
 /// assert_eq!(*held.payload(), 1);
 /// ```
@@ -140,12 +141,12 @@ impl<'v, N: Send + Sync + 'static> Hit<'v, N> {
     /// use notifier_index::{BeginError, Event, Interval, NotifierIndex, Reason};
     ///
     /// let index = NotifierIndex::new();
-    /// let ops = index.register_ops::<()>();
+    /// let ops = index.register_passive_ops::<()>();
     /// let _registration = index.insert(&ops, Interval::point(7), ()).unwrap();
     /// let section = index.invalidate(Interval::point(7), Event::new(Reason::Migrate));
     ///
     /// let guard = index.pin();
-    /// let hit = guard.find(&ops, Interval::point(7)).unwrap().unwrap();
+    /// let hit = guard.find(&ops, Interval::point(7)).unwrap();
     /// assert_eq!(hit.read_begin(Interval::point(7)).unwrap_err(), BeginError::WouldWait);
     /// let held = hit.hold();
     /// drop(guard);
@@ -160,7 +161,8 @@ impl<'v, N: Send + Sync + 'static> Hit<'v, N> {
     /// # Errors
     /// [`BeginError`]: removed, not covered, closed, or a section over the range is active
     /// ([`WouldWait`](BeginError::WouldWait)).
-    pub fn read_begin(&self, interval: Interval) -> Result<Ticket<'v>, BeginError> {
+    pub fn read_begin(&self, interval: impl Into<Interval>) -> Result<Ticket<'v>, BeginError> {
+        let interval = interval.into();
         let (engine, header, seen) = self.filler_parts(interval);
         collision::begin(engine, header, interval, &seen, Patience::None)
     }
@@ -191,6 +193,21 @@ impl<'v, N> Hits<'v, N> {
     /// [W1] The slots are found in the version. [H3] Their owner's payload type is `N`.
     pub(crate) unsafe fn new(slots: Matching<'v>, version: &'v Version) -> Self {
         Hits { slots, version, payload: PhantomData }
+    }
+}
+
+impl<N> Clone for Hits<'_, N> {
+    fn clone(&self) -> Self {
+        Hits { slots: self.slots.clone(), ..*self }
+    }
+}
+
+impl<N: Send + Sync> FusedIterator for Hits<'_, N> {}
+
+impl<N: Send + Sync + fmt::Debug> fmt::Debug for Hits<'_, N> {
+    /// Lists the hits that are still to come.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.clone()).finish()
     }
 }
 
@@ -255,7 +272,7 @@ impl<'v> AnyHit<'v> {
 
     /// The hit with its payload, if it belongs to this owner.
     pub fn downcast<N: Send + Sync>(&self, ops: &Ops<N>) -> Option<Hit<'v, N>> {
-        let owner = ops.owner_in(self.version.index).ok()?;
+        let owner = ops.owner_in(self.version.index)?;
         let is_its = owner == self.owner() && std::ptr::eq(ops.kind(), self.header().kind());
         // SAFETY: [W1]; [H3] the same owner, and the payload's kind is that of the owner.
         is_its.then(|| unsafe { Hit::new(self.slot, self.version) })
@@ -281,6 +298,15 @@ pub struct AnyHits<'v> {
 impl<'v> AnyHits<'v> {
     pub(crate) fn new(version: &'v Version, interval: Interval) -> Self {
         AnyHits { version, interval, slots: None, next_owner: Some(0) }
+    }
+}
+
+impl FusedIterator for AnyHits<'_> {}
+
+impl fmt::Debug for AnyHits<'_> {
+    /// Lists the hits that are still to come.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.clone()).finish()
     }
 }
 

@@ -30,22 +30,35 @@ use crate::view::View;
 /// use notifier_index::{Interval, NotifierIndex};
 ///
 /// let index = NotifierIndex::new();
-/// let extents = index.register_ops::<&str>();
+/// let extents = index.register_passive_ops::<&str>();
 /// let extent = index.insert(&extents, Interval::new(0x1000, 0x4fff)?, "heap").unwrap();
 ///
 /// let guard = index.pin();
-/// let hit = guard.find(&extents, Interval::point(0x2345))?.unwrap();
+/// let hit = guard.find(&extents, 0x2345).unwrap();
 /// assert_eq!((hit.start(), *hit.payload()), (0x1000, "heap"));
 ///
 /// extent.remove().unwrap();
-/// assert!(guard.find(&extents, Interval::point(0x2345))?.is_none());
+/// assert!(guard.find(&extents, 0x2345).is_none());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+/// It is a handle, as an `Arc` is: a clone is the same index, and the last one to go takes the index with it.
+///
+/// ```
+/// use notifier_index::NotifierIndex;
+///
+/// let index = NotifierIndex::new();
+/// let same = index.clone();
+/// let ops = same.register_passive_ops::<&str>();
+/// let _registration = index.insert(&ops, 7, "seven").unwrap();
+/// assert_eq!(same.len(), 1);
+/// ```
+#[derive(Clone)]
 pub struct NotifierIndex {
     engine: Arc<Engine>,
 }
 
 /// What [`find_or_insert_with`](NotifierIndex::find_or_insert_with) came to.
+#[must_use = "what was inserted is removed when this is dropped"]
 #[derive(Debug)]
 pub enum FoundOrInserted<N: Send + Sync + 'static> {
     /// An overlapping notifier was there.
@@ -75,18 +88,47 @@ impl NotifierIndex {
         &self.engine
     }
 
-    /// Registers an owner of notifiers with payload `N`.
-    ///
-    /// Complexity: O(1). An owner is a number and takes no memory until it has notifiers; numbers are not reused.
-    pub fn register_ops<N: Send + Sync + 'static>(&self) -> Ops<N> {
-        Ops::new(self.engine.id, self.engine.next_owner(), Kind::passive::<N>())
-    }
-
     /// Registers an owner of notifiers that are told of changes: see [`Notifier`].
     ///
-    /// Complexity: as for [`register_ops`](Self::register_ops).
-    pub fn register_notifier_ops<N: Notifier>(&self) -> Ops<N> {
+    /// A payload that is to be told must say how, so that none is registered deaf by mistake; for those that are only
+    /// looked up there is [`register_passive_ops`](Self::register_passive_ops).
+    ///
+    /// ```compile_fail,E0277
+    /// struct Mirror;
+    /// let index = notifier_index::NotifierIndex::new();
+    /// let mirrors = index.register_ops::<Mirror>();
+    /// ```
+    /// ```
+    /// struct Mirror;
+    /// impl notifier_index::Notifier for Mirror {
+    ///     fn invalidate(&self, _: &notifier_index::Invalidating<'_>) -> Result<(), notifier_index::WouldBlock> {
+    ///         Ok(())
+    ///     }
+    /// }
+    /// let index = notifier_index::NotifierIndex::new();
+    /// let mirrors = index.register_ops::<Mirror>();
+    /// ```
+    ///
+    /// Complexity: O(1). An owner is a number and takes no memory until it has notifiers; numbers are not reused.
+    pub fn register_ops<N: Notifier>(&self) -> Ops<N> {
         Ops::new(self.engine.id, self.engine.next_owner(), Kind::notified::<N>())
+    }
+
+    /// Registers an owner of notifiers that are looked up, and never told of anything: extents, maps of code.
+    ///
+    /// ```
+    /// use notifier_index::{Interval, NotifierIndex};
+    ///
+    /// let index = NotifierIndex::new();
+    /// let extents = index.register_passive_ops::<&str>();
+    /// let _heap = index.insert(&extents, Interval::new(0x1000, 0x4fff)?, "heap").unwrap();
+    /// assert!(index.pin().find(&extents, 0x2345).is_some());
+    /// # Ok::<(), notifier_index::IntervalError>(())
+    /// ```
+    ///
+    /// Complexity: as for [`register_ops`](Self::register_ops).
+    pub fn register_passive_ops<N: Send + Sync + 'static>(&self) -> Ops<N> {
+        Ops::new(self.engine.id, self.engine.next_owner(), Kind::passive::<N>())
     }
 
     /// Begins a section: tells every overlapping notifier that the range is about to change, in two passes.
@@ -100,8 +142,8 @@ impl NotifierIndex {
     ///
     /// # Panics
     /// Where a callback does: the others are told all the same, the section is over, and the panic goes on.
-    pub fn invalidate(&self, interval: Interval, event: Event) -> Invalidation<'_> {
-        match self.engine.begin_section(interval, &event, true) {
+    pub fn invalidate(&self, interval: impl Into<Interval>, event: Event) -> Invalidation<'_> {
+        match self.engine.begin_section(interval.into(), &event, true) {
             Ok(section) => section,
             Err(WouldBlock) => unreachable!("a section that may block is not refused"),
         }
@@ -117,8 +159,8 @@ impl NotifierIndex {
     ///
     /// # Panics
     /// As [`invalidate`](Self::invalidate).
-    pub fn try_invalidate(&self, interval: Interval, event: Event) -> Result<Invalidation<'_>, WouldBlock> {
-        self.engine.begin_section(interval, &event, false)
+    pub fn try_invalidate(&self, interval: impl Into<Interval>, event: Event) -> Result<Invalidation<'_>, WouldBlock> {
+        self.engine.begin_section(interval.into(), &event, false)
     }
 
     /// Waits until the callbacks that run now have returned, so that no callback of a notifier that was removed before
@@ -133,7 +175,7 @@ impl NotifierIndex {
     /// use std::sync::Mutex;
     ///
     /// let index = NotifierIndex::new();
-    /// let ops = index.register_ops::<()>();
+    /// let ops = index.register_passive_ops::<()>();
     /// let mirror = Mutex::new(vec!["entry"; 100]);
     /// let registrations: Vec<_> =
     ///     (0..100).map(|at| index.insert(&ops, Interval::point(at), ()).unwrap()).collect();
@@ -183,10 +225,11 @@ impl NotifierIndex {
     pub fn insert<N: Send + Sync + 'static>(
         &self,
         ops: &Ops<N>,
-        interval: Interval,
+        interval: impl Into<Interval>,
         payload: N,
     ) -> Result<Registration<N>, InsertError<N>> {
-        let Ok(owner) = ops.owner_in(self.engine.id) else {
+        let interval = interval.into();
+        let Some(owner) = ops.owner_in(self.engine.id) else {
             return Err(InsertError::ForeignOps(payload));
         };
         self.before_change();
@@ -220,7 +263,7 @@ impl NotifierIndex {
         ops: &Ops<N>,
         items: Vec<(Interval, N)>,
     ) -> Result<Vec<Registration<N>>, InsertManyError<N>> {
-        let Ok(owner) = ops.owner_in(self.engine.id) else {
+        let Some(owner) = ops.owner_in(self.engine.id) else {
             return Err(InsertManyError { reason: BatchErrorKind::ForeignOps, items });
         };
         self.before_change();
@@ -244,7 +287,7 @@ impl NotifierIndex {
     /// use notifier_index::{FoundOrInserted, Interval, NotifierIndex};
     ///
     /// let index = NotifierIndex::new();
-    /// let ops = index.register_ops::<u32>();
+    /// let ops = index.register_passive_ops::<u32>();
     /// let window = Interval::new(0, 9).unwrap();
     /// let FoundOrInserted::Inserted(_first) = index.find_or_insert_with(&ops, window, || 1).unwrap() else { panic!() };
     /// let FoundOrInserted::Found(found) = index.find_or_insert_with(&ops, window, || 2).unwrap() else { panic!() };
@@ -259,13 +302,14 @@ impl NotifierIndex {
     pub fn find_or_insert_with<N: Send + Sync + 'static>(
         &self,
         ops: &Ops<N>,
-        interval: Interval,
+        interval: impl Into<Interval>,
         make: impl FnOnce() -> N,
     ) -> Result<FoundOrInserted<N>, InsertError<Option<N>>> {
-        let Ok(owner) = ops.owner_in(self.engine.id) else {
+        let interval = interval.into();
+        let Some(owner) = ops.owner_in(self.engine.id) else {
             return Err(InsertError::ForeignOps(None));
         };
-        if let Ok(Some(hit)) = self.pin().find(ops, interval) {
+        if let Some(hit) = self.pin().find(ops, interval) {
             return Ok(FoundOrInserted::Found(hit.hold()));
         }
         self.before_change();
@@ -273,7 +317,7 @@ impl NotifierIndex {
             NewRecord::allocate(owner, ops.kind(), make()).map_err(|made| InsertError::OutOfMemory(Some(made)))?;
         let edit = |draft: &mut Draft<'_>| {
             let version = View::new(draft.version());
-            if let Ok(Some(hit)) = version.find(ops, interval) {
+            if let Some(hit) = version.find(ops, interval) {
                 return Ok(Step::Keep(Some(Held::of_hit(&hit, &self.engine))));
             }
             batch::insert(draft, interval, record.as_header())?;
@@ -346,7 +390,7 @@ impl NotifierIndex {
     /// }
     ///
     /// let index = NotifierIndex::new();
-    /// let ops = index.register_ops::<Logged>();
+    /// let ops = index.register_passive_ops::<Logged>();
     /// let log = Arc::default();
     /// let registration = index.insert(&ops, Interval::point(7), Logged(Arc::clone(&log))).unwrap();
     ///
@@ -389,7 +433,7 @@ impl NotifierIndex {
     /// }
     ///
     /// let index = NotifierIndex::new();
-    /// let ops = index.register_notifier_ops();
+    /// let ops = index.register_ops();
     /// let everywhere = Interval::FULL;
     /// let mirror = index.insert(&ops, everywhere, Mirror(Mutex::new(Some("entry")))).unwrap();
     /// let ticket = mirror.read_begin(everywhere)?;
@@ -435,7 +479,7 @@ impl NotifierIndex {
     /// ```
     /// # use notifier_index::{Interval, NotifierIndex};
     /// let index = NotifierIndex::new();
-    /// let ops = index.register_ops::<u32>();
+    /// let ops = index.register_passive_ops::<u32>();
     /// let _registration = index.insert(&ops, Interval::new(0x1000, 0x1fff).unwrap(), 1).unwrap();
     /// assert!(index.dump().to_string().contains("0000000000001000-0000000000001fff 0 u32"));
     /// ```

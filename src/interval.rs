@@ -1,11 +1,15 @@
 //! Address intervals.
 //!
 //! An [`Interval`] is `start ..= last`: inclusive at both ends, so that the whole address space and its last
-//! byte can be said, and with no way to be empty or inverted, so that nothing behind it has to ask.
+//! byte can be said, and with no way to be empty or inverted, so that nothing behind it has to ask. What it can be made
+//! from, and written as, stands in `conversions`.
+
+mod conversions;
+
+pub use conversions::ParseIntervalError;
 
 use std::error::Error;
 use std::fmt;
-use std::ops::RangeInclusive;
 
 /// An inclusive interval of addresses, never empty and never inverted.
 ///
@@ -172,37 +176,6 @@ impl Interval {
     #[inline]
     pub const fn covers(self, other: Interval) -> bool {
         self.start <= other.start && other.last <= self.last
-    }
-}
-
-impl TryFrom<RangeInclusive<u64>> for Interval {
-    type Error = IntervalError;
-
-    /// Makes the interval of a range; one that is empty, as `9..=7` is, is refused.
-    ///
-    /// ```
-    /// use notifier_index::{Interval, IntervalError};
-    ///
-    /// assert_eq!(Interval::try_from(7..=9), Interval::new(7, 9));
-    /// assert_eq!(Interval::try_from(9..=7), Err(IntervalError::Inverted));
-    ///
-    /// let mut used_up = 7..=7;
-    /// used_up.next();
-    /// assert_eq!(Interval::try_from(used_up), Err(IntervalError::Empty));
-    /// ```
-    fn try_from(range: RangeInclusive<u64>) -> Result<Interval, IntervalError> {
-        match Interval::new(*range.start(), *range.end()) {
-            // A range that was iterated to its end keeps equal bounds and says only here that it is empty.
-            Ok(_) if range.is_empty() => Err(IntervalError::Empty),
-            made => made,
-        }
-    }
-}
-
-impl fmt::Display for Interval {
-    /// Writes the bounds in hexadecimal, in the manner of a maps file.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{:#x}-{:#x}", self.start, self.last)
     }
 }
 

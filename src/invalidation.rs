@@ -13,7 +13,7 @@ use crate::section::Place;
 /// use notifier_index::{Event, Interval, NotifierIndex, Reason};
 ///
 /// let index = NotifierIndex::new();
-/// let ops = index.register_ops::<()>();
+/// let ops = index.register_passive_ops::<()>();
 /// let registration = index.insert(&ops, Interval::new(0, 9).unwrap(), ()).unwrap();
 /// let ticket = registration.read_begin(Interval::point(5)).unwrap();
 /// let section = index.invalidate(Interval::new(4, 6).unwrap(), Event::new(Reason::Protect));

@@ -5,13 +5,13 @@
 //! use notifier_index::{Interval, NotifierIndex};
 //!
 //! let index = NotifierIndex::new();
-//! let extents = index.register_ops::<&str>();
+//! let extents = index.register_passive_ops::<&str>();
 //! let heap = index.insert(&extents, Interval::new(0x1000, 0x4fff)?, "heap").unwrap();
 //! let guard = index.pin();
-//! let hit = guard.find(&extents, Interval::point(0x2345))?.expect("covered");
+//! let hit = guard.find(&extents, 0x2345).expect("covered");
 //! assert_eq!((hit.start(), *hit.payload()), (0x1000, "heap"));
 //! heap.remove().unwrap();
-//! assert!(guard.find(&extents, Interval::point(0x2345))?.is_none() && !hit.is_live());
+//! assert!(guard.find(&extents, 0x2345).is_none() && !hit.is_live());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -96,13 +96,13 @@ pub use collision::Ticket;
 pub use config::Config;
 pub use dump::Dump;
 pub use error::{
-    BatchError, BatchErrorKind, BeginError, CloseError, Corruption, FindManyError, ForeignOps, InsertError,
-    InsertManyError, RemoveError, UpdateError, WaitError, WouldBlock, WouldDeadlock,
+    BatchError, BatchErrorKind, BeginError, CloseError, Corruption, FindManyError, InsertError, InsertManyError,
+    RemoveError, UpdateError, WaitError, WouldBlock, WouldDeadlock,
 };
 pub use guard::Guard;
 pub use hit::{AnyHit, AnyHits, Hit, Hits};
 pub use index::{FoundOrInserted, NotifierIndex};
-pub use interval::{Interval, IntervalError};
+pub use interval::{Interval, IntervalError, ParseIntervalError};
 pub use invalidation::Invalidation;
 pub use notifier::{Event, Invalidating, Notifier, Reason};
 pub use ops::Ops;

@@ -22,7 +22,7 @@ use crate::interval::Interval;
 /// }
 ///
 /// let index = NotifierIndex::new();
-/// let mirrors = index.register_notifier_ops::<Mirror>();
+/// let mirrors = index.register_ops::<Mirror>();
 /// let mirror = index.insert(&mirrors, Interval::new(0x1000, 0x1fff).unwrap(), Mirror(Mutex::new(Some("entry")))).unwrap();
 /// let section = index.invalidate(Interval::point(0x1800), Event::new(Reason::Unmap));
 /// // Here the source is changed; fillers of an overlapping range wait.

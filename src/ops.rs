@@ -4,7 +4,6 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 
-use crate::error::ForeignOps;
 use crate::record::Kind;
 
 /// An owner, or class, of notifiers with payload `N`, registered with one index.
@@ -16,13 +15,15 @@ use crate::record::Kind;
 /// use notifier_index::{Interval, NotifierIndex};
 ///
 /// let index = NotifierIndex::new();
-/// let extents = index.register_ops::<&str>();
-/// let caches = index.register_ops::<&str>();
+/// let extents = index.register_passive_ops::<&str>();
+/// let caches = index.register_passive_ops::<&str>();
 /// assert_ne!(extents, caches);
 ///
 /// let _registration = index.insert(&extents, Interval::point(7), "extent").unwrap();
-/// assert!(index.pin().find(&caches, Interval::point(7)).unwrap().is_none());
+/// assert!(index.pin().find(&caches, 7).is_none());
 /// ```
+///
+/// A look-up with the owner of another index is a mistake in the caller's code, and panics; a change with it is refused.
 ///
 /// It proves the payload's type by identity, and payloads go in and come out through it, so it is invariant in `N`: an
 /// owner of functions that take any reference is none of functions that take a `'static` one.
@@ -31,14 +32,14 @@ use crate::record::Kind;
 /// use notifier_index::{NotifierIndex, Ops};
 ///
 /// let index = NotifierIndex::new();
-/// let any: Ops<for<'a> fn(&'a String)> = index.register_ops();
+/// let any: Ops<for<'a> fn(&'a String)> = index.register_passive_ops();
 /// let statics: Ops<fn(&'static String)> = any;
 /// ```
 /// ```
 /// use notifier_index::{NotifierIndex, Ops};
 ///
 /// let index = NotifierIndex::new();
-/// let any: Ops<for<'a> fn(&'a String)> = index.register_ops();
+/// let any: Ops<for<'a> fn(&'a String)> = index.register_passive_ops();
 /// let same: Ops<for<'a> fn(&'a String)> = any;
 /// ```
 pub struct Ops<N> {
@@ -58,16 +59,36 @@ impl<N> Ops<N> {
         self.kind
     }
 
-    /// The owner's number, if it is one of the index numbered `index`.
+    /// The owner's number, if it is one of the index numbered `index`: for changes, which refuse another's.
     #[inline]
-    pub(crate) fn owner_in(&self, index: u64) -> Result<u64, ForeignOps> {
-        if self.index == index { Ok(self.owner) } else { Err(ForeignOps) }
+    pub(crate) fn owner_in(&self, index: u64) -> Option<u64> {
+        (self.index == index).then_some(self.owner)
+    }
+
+    /// The owner's number, for a look-up in the index numbered `index`.
+    ///
+    /// # Panics
+    /// If it is one of another index, which is a mistake in the caller's code.
+    #[inline]
+    #[track_caller]
+    pub(crate) fn owner_for(&self, index: u64) -> u64 {
+        if self.index != index {
+            refuse_foreign(self.index, index);
+        }
+        self.owner
     }
 
     /// The number of this owner in its index, as [`AnyHit::owner`](crate::AnyHit::owner) and `dump` show it.
     pub fn number(&self) -> u64 {
         self.owner
     }
+}
+
+#[cold]
+#[inline(never)]
+#[track_caller]
+fn refuse_foreign(own: u64, index: u64) -> ! {
+    panic!("this Ops belongs to index {own}, and was used to look into index {index}");
 }
 
 impl<N> Clone for Ops<N> {

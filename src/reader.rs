@@ -16,10 +16,10 @@ use crate::view::{View, queries};
 /// use notifier_index::{Interval, NotifierIndex};
 ///
 /// let index = NotifierIndex::new();
-/// let ops = index.register_ops::<&str>();
+/// let ops = index.register_passive_ops::<&str>();
 /// let mut reader = index.reader();
 /// let _registration = index.insert(&ops, Interval::point(7), "seven").unwrap();
-/// assert!(reader.find(&ops, Interval::point(7)).unwrap().is_some());
+/// assert!(reader.find(&ops, Interval::point(7)).is_some());
 /// ```
 ///
 /// Consistency: linearizable; see the crate's documentation.
@@ -55,6 +55,7 @@ use crate::view::{View, queries};
 /// view.len();
 /// reader.view();
 /// ```
+#[must_use = "a reader is for looking things up"]
 pub struct Reader {
     // Declared before the engine, so dropped before it ([V5]).
     version: VersionHandle,

@@ -94,7 +94,7 @@ pub(crate) struct RawRegistration {
     engine: Arc<Engine>,
 }
 
-// SAFETY: payloads are `Send + Sync`, by the bound on `register_ops`; the header is atomic or immutable.
+// SAFETY: payloads are `Send + Sync`, by the bound on `register_passive_ops`; the header is atomic or immutable.
 unsafe impl Send for RawRegistration {}
 // SAFETY: as above.
 unsafe impl Sync for RawRegistration {}
@@ -167,12 +167,28 @@ pub(crate) fn remove_orphans(engine: &Arc<Engine>) {
 /// use notifier_index::{Interval, NotifierIndex};
 ///
 /// let index = NotifierIndex::new();
-/// let ops = index.register_ops::<&str>();
+/// let ops = index.register_passive_ops::<&str>();
 /// let registration = index.insert(&ops, Interval::point(7), "seven").unwrap();
 /// assert_eq!(*registration.payload(), "seven");
 /// drop(registration);
 /// assert!(index.is_empty());
 /// ```
+///
+/// One that is dropped by mistake is a warning:
+///
+/// ```compile_fail
+/// #![deny(unused_must_use)]
+/// let index = notifier_index::NotifierIndex::new();
+/// let ops = index.register_passive_ops::<&str>();
+/// index.insert(&ops, 7, "seven").unwrap();
+/// ```
+/// ```
+/// #![deny(unused_must_use)]
+/// let index = notifier_index::NotifierIndex::new();
+/// let ops = index.register_passive_ops::<&str>();
+/// let _registration = index.insert(&ops, 7, "seven").unwrap();
+/// ```
+#[must_use = "a notifier is removed when its registration is dropped"]
 pub struct Registration<N: Send + Sync + 'static> {
     raw: RawRegistration,
     version: u64,
@@ -225,7 +241,7 @@ impl<N: Send + Sync + 'static> Registration<N> {
     /// ```
     /// # use notifier_index::{Interval, NotifierIndex};
     /// let index = NotifierIndex::new();
-    /// let ops = index.register_ops::<()>();
+    /// let ops = index.register_passive_ops::<()>();
     /// let registration = index.insert(&ops, Interval::new(0, 9)?, ()).unwrap();
     /// registration.update(Interval::new(20, 29)?)?;
     /// assert_eq!(registration.interval(), Interval::new(20, 29)?);
@@ -241,7 +257,7 @@ impl<N: Send + Sync + 'static> Registration<N> {
     /// # use notifier_index::{BeginError, Interval, NotifierIndex};
     /// # use std::{collections::BTreeMap, sync::Mutex};
     /// # let index = NotifierIndex::new();
-    /// # let ops = index.register_ops::<()>();
+    /// # let ops = index.register_passive_ops::<()>();
     /// let registration = index.insert(&ops, Interval::new(0, 99)?, ()).unwrap();
     /// let mirror = Mutex::new(BTreeMap::from([(10, "stays"), (60, "goes")]));
     /// let ticket = registration.read_begin(Interval::point(60))?;
@@ -265,7 +281,8 @@ impl<N: Send + Sync + 'static> Registration<N> {
     ///
     /// # Errors
     /// [`UpdateError`]: the notifier keeps its bounds.
-    pub fn update(&self, interval: Interval) -> Result<u64, UpdateError> {
+    pub fn update(&self, interval: impl Into<Interval>) -> Result<u64, UpdateError> {
+        let interval = interval.into();
         let (record, mut locator) = (self.raw.header(), Locator::default());
         let edit = |draft: &mut Draft<'_>| {
             draft.reserve(record.owner())?;
@@ -312,7 +329,7 @@ impl<N: Send + Sync + 'static> Registration<N> {
     /// use std::sync::Mutex;
     ///
     /// let index = NotifierIndex::new();
-    /// let ops = index.register_ops::<()>();
+    /// let ops = index.register_passive_ops::<()>();
     /// let registration = index.insert(&ops, Interval::point(7), ()).unwrap();
     /// let mirror = Mutex::new(Some("entry"));
     ///
@@ -362,6 +379,7 @@ impl<N: Send + Sync + 'static> fmt::Debug for Registration<N> {
 /// A removal that has taken effect.
 ///
 /// It keeps the payload until it is dropped.
+#[must_use = "callbacks of the removed notifier may still run: wait for them, or drop this to say that they may"]
 pub struct Removal<N: Send + Sync + 'static> {
     record: NonNull<Record<N>>,
     version: u64,
@@ -427,9 +445,9 @@ impl<N: Send + Sync + 'static> fmt::Debug for Removal<N> {
 /// use notifier_index::{Interval, NotifierIndex};
 ///
 /// let index = NotifierIndex::new();
-/// let ops = index.register_ops::<String>();
+/// let ops = index.register_passive_ops::<String>();
 /// let registration = index.insert(&ops, Interval::point(7), "seven".to_string()).unwrap();
-/// let held = index.pin().find(&ops, Interval::point(7)).unwrap().unwrap().hold();
+/// let held = index.pin().find(&ops, Interval::point(7)).unwrap().hold();
 /// registration.remove().unwrap();
 /// assert_eq!(*held, "seven");
 /// assert!(!held.is_live());
@@ -437,6 +455,7 @@ impl<N: Send + Sync + 'static> fmt::Debug for Removal<N> {
 ///
 /// The payload is not dropped by the last `Held`, but by the next change of the index, `maintain`, or the index's own
 /// drop; where the index itself has gone before, by whoever lets go last.
+#[must_use = "it holds the payload only as long as it is kept"]
 pub struct Held<N: Send + Sync + 'static> {
     record: NonNull<Record<N>>,
     interval: Interval,

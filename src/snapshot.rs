@@ -14,12 +14,12 @@ use crate::view::{View, queries};
 /// use notifier_index::{Interval, NotifierIndex};
 ///
 /// let index = NotifierIndex::new();
-/// let ops = index.register_ops::<u32>();
+/// let ops = index.register_passive_ops::<u32>();
 /// let registration = index.insert(&ops, Interval::point(7), 7).unwrap();
 /// let snapshot = index.snapshot();
 /// registration.remove().unwrap();
 /// assert_eq!(snapshot.view().len(), 1);
-/// let hit = snapshot.find(&ops, Interval::point(7)).unwrap().unwrap();
+/// let hit = snapshot.find(&ops, Interval::point(7)).unwrap();
 /// assert!(!hit.is_live());
 /// ```
 ///
@@ -41,6 +41,7 @@ use crate::view::{View, queries};
 /// view.len();
 /// drop(snapshot);
 /// ```
+#[must_use = "it keeps its version only as long as it is kept"]
 #[derive(Clone)]
 pub struct Snapshot {
     // Declared before the engine, so dropped before it ([V5]).

@@ -4,7 +4,7 @@
 //! - **\[W1]** A view exists only while its version is protected, so all that it reaches is allocated and unchanged.
 //! - **\[H3]** (`registration.rs`) gives the payload type.
 
-use crate::error::{Corruption, FindManyError, ForeignOps};
+use crate::error::{Corruption, FindManyError};
 use crate::hit::{AnyHit, AnyHits, Hit, Hits};
 use crate::interval::Interval;
 use crate::ops::Ops;
@@ -17,15 +17,15 @@ use crate::version::Version;
 /// use notifier_index::{Interval, NotifierIndex};
 ///
 /// let index = NotifierIndex::new();
-/// let ops = index.register_ops::<&str>();
+/// let ops = index.register_passive_ops::<&str>();
 /// let _low = index.insert(&ops, Interval::new(0x1000, 0x1fff)?, "low").unwrap();
 /// let _high = index.insert(&ops, Interval::new(0x4000, 0x4fff)?, "high").unwrap();
 ///
 /// let guard = index.pin();
 /// let view = guard.view();
-/// assert_eq!(*view.find(&ops, Interval::point(0x1800))?.unwrap().payload(), "low");
-/// assert_eq!(view.gap_at(&ops, 0x3000)?, Some(Interval::new(0x2000, 0x3fff)?));
-/// assert_eq!(view.find_all(&ops, Interval::FULL)?.count(), 2);
+/// assert_eq!(*view.find(&ops, 0x1800).unwrap().payload(), "low");
+/// assert_eq!(view.gap_at(&ops, 0x3000), Some(Interval::new(0x2000, 0x3fff)?));
+/// assert_eq!(view.find_all(&ops, Interval::FULL).count(), 2);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
@@ -58,8 +58,9 @@ impl<'v> View<'v> {
     }
 
     #[inline]
-    fn tree<N>(&self, ops: &Ops<N>) -> Result<TreeRef<'v>, ForeignOps> {
-        Ok(self.version.tree_of_kind(ops.owner_in(self.version.index)?, ops.kind()))
+    #[track_caller]
+    fn tree<N>(&self, ops: &Ops<N>) -> TreeRef<'v> {
+        self.version.tree_of_kind(ops.owner_for(self.version.index), ops.kind())
     }
 
     /// The overlapping notifier of this owner with the lowest start; among equal starts the one inserted first.
@@ -68,78 +69,86 @@ impl<'v> View<'v> {
     ///
     /// Blocking: never; wait-free, and writes nothing shared.
     ///
-    /// # Errors
-    /// [`ForeignOps`] if the owner belongs to another index.
+    /// # Panics
+    /// If the owner belongs to another index.
     #[inline]
-    pub fn find<N: Send + Sync>(&self, ops: &Ops<N>, interval: Interval) -> Result<Option<Hit<'v, N>>, ForeignOps> {
-        let slot = self.tree(ops)?.first_overlap(interval);
+    #[track_caller]
+    pub fn find<N: Send + Sync>(&self, ops: &Ops<N>, interval: impl Into<Interval>) -> Option<Hit<'v, N>> {
+        let slot = self.tree(ops).first_overlap(interval.into());
         // SAFETY: [W1] [H3]
-        Ok(slot.map(|slot| unsafe { Hit::new(slot, self.version) }))
+        slot.map(|slot| unsafe { Hit::new(slot, self.version) })
     }
 
     /// All overlapping notifiers of this owner, ascending by start, among equal starts by insertion; lazily.
     ///
     /// Complexity: O(log n + k) for k hits.
     ///
-    /// # Errors
-    /// [`ForeignOps`] if the owner belongs to another index.
-    pub fn find_all<N: Send + Sync>(&self, ops: &Ops<N>, interval: Interval) -> Result<Hits<'v, N>, ForeignOps> {
-        let slots = self.tree(ops)?.matching(interval.last(), interval.start());
+    /// # Panics
+    /// If the owner belongs to another index.
+    #[track_caller]
+    pub fn find_all<N: Send + Sync>(&self, ops: &Ops<N>, interval: impl Into<Interval>) -> Hits<'v, N> {
+        let interval = interval.into();
+        let slots = self.tree(ops).matching(interval.last(), interval.start());
         // SAFETY: [W1] [H3]
-        Ok(unsafe { Hits::new(slots, self.version) })
+        unsafe { Hits::new(slots, self.version) }
     }
 
     /// The notifiers of this owner that cover all of `interval`, in the order of [`find_all`](View::find_all).
     ///
     /// Complexity: O(log n + k) for k hits.
     ///
-    /// # Errors
-    /// [`ForeignOps`] if the owner belongs to another index.
-    pub fn containing<N: Send + Sync>(&self, ops: &Ops<N>, interval: Interval) -> Result<Hits<'v, N>, ForeignOps> {
-        let slots = self.tree(ops)?.matching(interval.start(), interval.last());
+    /// # Panics
+    /// If the owner belongs to another index.
+    #[track_caller]
+    pub fn containing<N: Send + Sync>(&self, ops: &Ops<N>, interval: impl Into<Interval>) -> Hits<'v, N> {
+        let interval = interval.into();
+        let slots = self.tree(ops).matching(interval.start(), interval.last());
         // SAFETY: [W1] [H3]
-        Ok(unsafe { Hits::new(slots, self.version) })
+        unsafe { Hits::new(slots, self.version) }
     }
 
     /// The overlapping notifiers of all owners, owner by owner in order of registration, each ascending.
     ///
     /// Complexity: O(m log n + k) for k hits and m owners that have notifiers.
-    pub fn overlapping(&self, interval: Interval) -> AnyHits<'v> {
-        AnyHits::new(self.version, interval)
+    pub fn overlapping(&self, interval: impl Into<Interval>) -> AnyHits<'v> {
+        AnyHits::new(self.version, interval.into())
     }
 
     /// The notifier of this owner with the least start above `address`; among equal starts the one inserted first.
     ///
     /// Complexity: O(log n).
     ///
-    /// # Errors
-    /// [`ForeignOps`] if the owner belongs to another index.
-    pub fn first_after<N: Send + Sync>(&self, ops: &Ops<N>, address: u64) -> Result<Option<Hit<'v, N>>, ForeignOps> {
-        let slot = self.tree(ops)?.first_after(address);
+    /// # Panics
+    /// If the owner belongs to another index.
+    #[track_caller]
+    pub fn first_after<N: Send + Sync>(&self, ops: &Ops<N>, address: u64) -> Option<Hit<'v, N>> {
+        let slot = self.tree(ops).first_after(address);
         // SAFETY: [W1] [H3]
-        Ok(slot.map(|slot| unsafe { Hit::new(slot, self.version) }))
+        slot.map(|slot| unsafe { Hit::new(slot, self.version) })
     }
 
     /// The notifier of this owner with the greatest start below `address`; among equal starts the one inserted last.
     ///
     /// Complexity: O(log n).
     ///
-    /// # Errors
-    /// [`ForeignOps`] if the owner belongs to another index.
-    pub fn last_before<N: Send + Sync>(&self, ops: &Ops<N>, address: u64) -> Result<Option<Hit<'v, N>>, ForeignOps> {
-        let slot = self.tree(ops)?.last_before(address);
+    /// # Panics
+    /// If the owner belongs to another index.
+    #[track_caller]
+    pub fn last_before<N: Send + Sync>(&self, ops: &Ops<N>, address: u64) -> Option<Hit<'v, N>> {
+        let slot = self.tree(ops).last_before(address);
         // SAFETY: [W1] [H3]
-        Ok(slot.map(|slot| unsafe { Hit::new(slot, self.version) }))
+        slot.map(|slot| unsafe { Hit::new(slot, self.version) })
     }
 
     /// The widest interval around `address` that no notifier of this owner touches, or `None` if one covers it.
     ///
     /// Complexity: O(log n).
     ///
-    /// # Errors
-    /// [`ForeignOps`] if the owner belongs to another index.
-    pub fn gap_at<N>(&self, ops: &Ops<N>, address: u64) -> Result<Option<Interval>, ForeignOps> {
-        Ok(self.tree(ops)?.gap_at(address))
+    /// # Panics
+    /// If the owner belongs to another index.
+    #[track_caller]
+    pub fn gap_at<N>(&self, ops: &Ops<N>, address: u64) -> Option<Interval> {
+        self.tree(ops).gap_at(address)
     }
 
     /// Answers many [`find`](View::find)s at once, several descents interleaved so that their cache misses overlap.
@@ -147,7 +156,7 @@ impl<'v> View<'v> {
     /// ```
     /// # use notifier_index::{Interval, NotifierIndex};
     /// # let index = NotifierIndex::new();
-    /// # let ops = index.register_ops::<u32>();
+    /// # let ops = index.register_passive_ops::<u32>();
     /// # let _registration = index.insert(&ops, Interval::new(10, 19)?, 1).unwrap();
     /// let (guard, queries) = (index.pin(), [Interval::point(5), Interval::point(15)]);
     /// let mut hits = [None; 2];
@@ -159,14 +168,18 @@ impl<'v> View<'v> {
     /// Complexity: O(q log n) for q queries.
     ///
     /// # Errors
-    /// [`FindManyError`] if the slices differ in length or the owner belongs to another index; `hits` is untouched then.
+    /// [`FindManyError`] if the slices differ in length; `hits` is untouched then.
+    ///
+    /// # Panics
+    /// If the owner belongs to another index.
+    #[track_caller]
     pub fn find_many<N: Send + Sync>(
         &self,
         ops: &Ops<N>,
         queries: &[Interval],
         hits: &mut [Option<Hit<'v, N>>],
     ) -> Result<(), FindManyError> {
-        let tree = self.tree(ops)?;
+        let tree = self.tree(ops);
         if queries.len() != hits.len() {
             return Err(FindManyError::LengthMismatch);
         }
@@ -197,10 +210,11 @@ impl<'v> View<'v> {
 
     /// The number of notifiers of this owner.
     ///
-    /// # Errors
-    /// [`ForeignOps`] if the owner belongs to another index.
-    pub fn len_of<N>(&self, ops: &Ops<N>) -> Result<usize, ForeignOps> {
-        Ok(self.tree(ops)?.len() as usize)
+    /// # Panics
+    /// If the owner belongs to another index.
+    #[track_caller]
+    pub fn len_of<N>(&self, ops: &Ops<N>) -> usize {
+        self.tree(ops).len() as usize
     }
 
     /// Verifies every invariant of the trees of all owners, and that the counts add up: for tests and diagnosis.
@@ -241,33 +255,39 @@ macro_rules! queries {
     ($this:ident $($mutable:ident)?) => {
         /// [`View::find`] on the newest view.
         ///
-        /// # Errors
-        /// [`ForeignOps`](crate::ForeignOps) if the owner belongs to another index.
+        /// # Panics
+        /// If the owner belongs to another index.
         #[inline]
+        #[track_caller]
         pub fn find<N: Send + Sync>(
             & $($mutable)? $this,
             ops: &crate::Ops<N>,
-            interval: crate::Interval,
-        ) -> Result<Option<crate::Hit<'_, N>>, crate::ForeignOps> {
+            interval: impl Into<crate::Interval>,
+        ) -> Option<crate::Hit<'_, N>> {
             $this.view().find(ops, interval)
         }
 
         /// [`View::find_all`] on the newest view.
         ///
-        /// # Errors
-        /// [`ForeignOps`](crate::ForeignOps) if the owner belongs to another index.
+        /// # Panics
+        /// If the owner belongs to another index.
+        #[track_caller]
         pub fn find_all<N: Send + Sync>(
             & $($mutable)? $this,
             ops: &crate::Ops<N>,
-            interval: crate::Interval,
-        ) -> Result<crate::Hits<'_, N>, crate::ForeignOps> {
+            interval: impl Into<crate::Interval>,
+        ) -> crate::Hits<'_, N> {
             $this.view().find_all(ops, interval)
         }
 
         /// [`View::find_many`] on the newest view.
         ///
         /// # Errors
-        /// [`FindManyError`](crate::FindManyError) if the slices differ in length or the owner belongs to another index.
+        /// [`FindManyError`](crate::FindManyError) if the slices differ in length.
+        ///
+        /// # Panics
+        /// If the owner belongs to another index.
+        #[track_caller]
         pub fn find_many<'v, N: Send + Sync>(
             &'v $($mutable)? $this,
             ops: &crate::Ops<N>,

@@ -132,7 +132,7 @@ impl World {
         let index = NotifierIndex::new();
         // The collector's own registration of a thread, on its first pin, cannot be refused either.
         drop(index.pin());
-        let (ops, alive) = (index.register_ops(), Arc::new(AtomicUsize::new(0)));
+        let (ops, alive) = (index.register_passive_ops(), Arc::new(AtomicUsize::new(0)));
         let items = (0..count).map(|id| (Interval::point(id * 10), Counted::new(&alive, id))).collect();
         let all = index.insert_many(&ops, items).unwrap();
         World { index, ops, all, alive, kept: Vec::with_capacity(10_000), refusals: 0 }
@@ -263,7 +263,7 @@ fn a_refused_removal_gives_the_registration_back() {
 fn a_refused_insert_many_gives_all_items_back_in_order() {
     let _turn = turn();
     let mut world = World::new(50);
-    let fresh: Ops<Counted> = world.index.register_ops();
+    let fresh: Ops<Counted> = world.index.register_passive_ops();
     for (round, ops) in [world.ops, fresh].into_iter().enumerate() {
         world.keep();
         let item = |id: u64| (Interval::point((id * 37) % 90), Counted::new(&world.alive, id));

@@ -83,7 +83,7 @@ impl Storm {
         let index = NotifierIndex::new();
         // The collector's registration of a thread, on its first pin, cannot be refused either.
         drop(index.pin());
-        let (ops, alive) = (index.register_ops(), Arc::default());
+        let (ops, alive) = (index.register_passive_ops(), Arc::default());
         Storm { index, ops, standing: BTreeMap::new(), alive, every, draws: 0x2545_f491_4f6c_dd1d, refused: 0 }
     }
 
@@ -175,7 +175,7 @@ impl Storm {
         let snapshot = self.index.snapshot();
         assert_eq!((snapshot.view().check(), snapshot.view().len()), (Ok(()), self.standing.len()));
         for (id, (interval, _)) in &self.standing {
-            let mut hits = snapshot.find_all(&self.ops, *interval).unwrap();
+            let mut hits = snapshot.find_all(&self.ops, *interval);
             assert!(
                 hits.any(|hit| hit.payload().0 == *id && hit.interval() == *interval),
                 "{id} at {interval} is lost"

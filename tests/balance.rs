@@ -57,7 +57,7 @@ fn change_in_every_way(index: &NotifierIndex, ops: &Ops<Load>, base: u64) {
     for (id, registration) in all.iter().enumerate() {
         registration.update(at(id as u64 * 3)).unwrap();
     }
-    let held: Vec<_> = snapshot.find_all(ops, Interval::FULL).unwrap().step_by(7).map(|hit| hit.hold()).collect();
+    let held: Vec<_> = snapshot.find_all(ops, Interval::FULL).step_by(7).map(|hit| hit.hold()).collect();
     let mut batch = index.batch();
     for registration in all.drain(100..150) {
         batch.remove(registration).unwrap();
@@ -66,7 +66,7 @@ fn change_in_every_way(index: &NotifierIndex, ops: &Ops<Load>, base: u64) {
         (batch.insert(ops, at(7), Load::new(7)).unwrap(), batch.insert(ops, at(8), Load::new(8)).unwrap());
     all.push(batch.commit().unwrap().take(key).unwrap());
     let mut dropped = index.batch();
-    dropped.insert(ops, at(9), Load::new(9)).unwrap();
+    let _ = dropped.insert(ops, at(9), Load::new(9)).unwrap();
     dropped.remove(all.pop().unwrap()).unwrap();
     drop(dropped);
     if let FoundOrInserted::Inserted(found) = index.find_or_insert_with(ops, at(5000), || Load::new(1)).unwrap() {
@@ -79,7 +79,7 @@ fn change_in_every_way(index: &NotifierIndex, ops: &Ops<Load>, base: u64) {
 /// One index from its beginning to its end, used by three threads and many owners.
 fn live_and_die(round: usize) {
     let index = NotifierIndex::new();
-    let owners: Vec<Ops<Load>> = (0..40).map(|_| index.register_ops()).collect();
+    let owners: Vec<Ops<Load>> = (0..40).map(|_| index.register_passive_ops()).collect();
     std::thread::scope(|scope| {
         let spawn = |thread: usize| {
             let (index, ops) = (&index, &owners[thread * 17]);
@@ -140,7 +140,7 @@ fn everything_is_given_back_when_everything_is_gone() {
 fn refused_changes_do_not_pile_up() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let index = NotifierIndex::with_config(Config::new().retired_limit(1 << 20));
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let registration = index.insert(&ops, Interval::point(0), Load::new(0)).unwrap();
     let guard = index.pin();
     let refused = (0..100_000).find_map(|at| registration.update(Interval::point(at)).err());

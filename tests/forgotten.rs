@@ -19,9 +19,9 @@ struct Payload(#[expect(dead_code, reason = "told apart by whoever debugs this")
 #[test]
 fn whatever_is_forgotten_is_a_leak_at_most() {
     let index = NotifierIndex::with_config(Config::new().retired_limit(64 << 20));
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let all: Vec<_> = (0..100).map(|id| index.insert(&ops, Interval::point(id), Payload(id)).unwrap()).collect();
-    forget(index.pin().find(&ops, Interval::point(3)).unwrap().unwrap().hold());
+    forget(index.pin().find(&ops, Interval::point(3)).unwrap().hold());
     forget((index.reader(), index.snapshot(), all[7].hold()));
     let mut batch = index.batch();
     batch.update(&all[9], Interval::point(999)).unwrap();

@@ -201,11 +201,11 @@ impl World {
 
     fn look(&self, view: View<'_>, dice: &mut Dice) {
         let range = dice.range();
-        for hit in view.find_all(&self.ops, range).expect("ours") {
+        for hit in view.find_all(&self.ops, range) {
             hit.payload().look();
         }
-        let _ = view.gap_at(&self.ops, range.start()).expect("ours");
-        if let Some(hit) = view.find(&self.ops, range).expect("ours") {
+        let _ = view.gap_at(&self.ops, range.start());
+        if let Some(hit) = view.find(&self.ops, range) {
             drop(self.held.swap(Some(hit.hold())));
         }
         count(&COUNTS.looks);
@@ -248,7 +248,7 @@ impl World {
     fn fill(&self, dice: &mut Dice) {
         for step in 0..STEPS {
             let (range, point) = (dice.range(), Interval::point(dice.below(PAGES)));
-            let found = || self.index.pin().find(&self.ops, range).expect("ours").map(|hit| hit.hold());
+            let found = || self.index.pin().find(&self.ops, range).map(|hit| hit.hold());
             let Some(held) = self.held.swap(None).or_else(found) else { continue };
             if let Ok(ticket) = held.read_begin_timeout(point, PATIENCE) {
                 let _source = dice.range();
@@ -286,7 +286,7 @@ fn old_check(index: &NotifierIndex) -> Result<(), notifier_index::Corruption> {
 
 fn round(number: u64) {
     let index = NotifierIndex::new();
-    let (ops, others) = (index.register_notifier_ops(), index.register_ops());
+    let (ops, others) = (index.register_ops(), index.register_passive_ops());
     let (held, snapshot, registration) = (Drawer::new(), Drawer::new(), Drawer::new());
     let is_open = AtomicBool::new(false);
     let world = Arc::new(World { index, ops, others, held, snapshot, registration, is_open });
@@ -332,7 +332,7 @@ fn watch() {
 
 fn warm_up() {
     let index = NotifierIndex::new();
-    let ops = index.register_notifier_ops();
+    let ops = index.register_ops();
     let registration = index.insert(&ops, Interval::FULL, Payload::new(0)).expect("room");
     drop((index.invalidate(Interval::FULL, EVENT), index.pin(), index.reader()));
     drop(registration.remove_deferred().expect("room"));

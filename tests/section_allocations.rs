@@ -56,7 +56,7 @@ const CLEAR: Event = Event::new(Reason::Clear);
 
 fn crowd() -> (NotifierIndex, Vec<notifier_index::Registration<Quiet>>) {
     let index = NotifierIndex::new();
-    let ops = index.register_notifier_ops();
+    let ops = index.register_ops();
     let probes = (0..1000).map(|at| index.insert(&ops, Interval::point(at), Quiet(at == 900)).unwrap()).collect();
     (index, probes)
 }

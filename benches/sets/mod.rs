@@ -55,7 +55,7 @@ impl Set {
         let gaps: Vec<Interval> = self
             .queries()
             .into_iter()
-            .filter_map(|query| guard.view().gap_at(&index.ops, query.start()).ok().flatten())
+            .filter_map(|query| guard.view().gap_at(&index.ops, query.start()))
             .map(|gap| Interval::point(gap.last()))
             .collect();
         if gaps.is_empty() {
@@ -90,7 +90,7 @@ pub(crate) struct Ours {
 impl Ours {
     pub(crate) fn new(set: &Set) -> Self {
         let index = NotifierIndex::new();
-        let ops = index.register_ops();
+        let ops = index.register_passive_ops();
         let items = set.content.iter().map(|found| (interval(found.span), found.id)).collect();
         let registrations = index.insert_many(&ops, items).expect("memory");
         Ours { index, ops, registrations }

@@ -13,7 +13,7 @@ use crate::turn::{alone, maintain_alone, together};
 fn nodes_and_bytes_are_the_sums_over_both_kinds() {
     let _turn = together();
     let index = NotifierIndex::new();
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let mut all = Vec::new();
     let mut grown: Vec<Stats> = Vec::new();
     for at in 0_u64.. {
@@ -41,13 +41,13 @@ fn what_a_refused_batch_made_goes_back_to_the_pool() {
     const ROUNDS: u64 = 200;
     let _turn = alone();
     let index = NotifierIndex::new();
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let mut all = index.insert_many(&ops, (0..500).map(|id| (Interval::point(id * 4), id)).collect()).unwrap();
     index.close().unwrap();
     let mut refuse = |round: u64| {
         let mut batch = index.batch();
         let removed = batch.remove(all.swap_remove(round as usize % all.len())).unwrap();
-        batch.insert(&ops, Interval::point(round), round).unwrap();
+        let _ = batch.insert(&ops, Interval::point(round), round).unwrap();
         let refused = batch.commit().unwrap_err();
         assert_eq!(refused.kind(), BatchErrorKind::Closed);
         all.push(refused.into_batch().take_registration(removed).unwrap());
@@ -66,7 +66,7 @@ fn what_a_refused_batch_of_many_owners_made_goes_back_to_the_pool() {
     const OWNERS: usize = 3000;
     let _turn = alone();
     let index = NotifierIndex::new();
-    let all_ops: Vec<_> = (0..OWNERS).map(|_| index.register_ops()).collect();
+    let all_ops: Vec<_> = (0..OWNERS).map(|_| index.register_passive_ops()).collect();
     let at = Interval::point(7);
     let mut all: Vec<_> = all_ops.iter().map(|ops| index.insert(ops, at, 1_u64).unwrap()).collect();
     index.close().unwrap();
@@ -74,7 +74,7 @@ fn what_a_refused_batch_of_many_owners_made_goes_back_to_the_pool() {
         let place = round * 7 % OWNERS;
         let mut batch = index.batch();
         let removed = batch.remove(all.swap_remove(place)).unwrap();
-        batch.insert(&all_ops[0], at, 2).unwrap();
+        let _ = batch.insert(&all_ops[0], at, 2).unwrap();
         let refused = batch.commit().unwrap_err();
         all.push(refused.into_batch().take_registration(removed).unwrap());
     };
@@ -91,14 +91,14 @@ fn what_a_refused_batch_of_many_owners_made_goes_back_to_the_pool() {
 fn what_is_retired_is_counted_once_more_when_it_is_freed() {
     let _turn = alone();
     let index = NotifierIndex::new();
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let all = index.insert_many(&ops, (0..2000).map(|id| (Interval::point(id * 16), id)).collect()).unwrap();
     for round in 1..10_u64 {
         let mut batch = index.batch();
         for registration in all.iter().step_by(3) {
             batch.update(registration, Interval::point(*registration.payload() * 16 + round)).unwrap();
         }
-        batch.commit().unwrap();
+        let _ = batch.commit().unwrap();
         maintain_alone(&index);
         assert_eq!((index.stats().retired_objects, index.stats().retired_bytes), (0, 0));
     }
@@ -113,7 +113,7 @@ fn what_is_retired_is_counted_once_more_when_it_is_freed() {
 fn slabs_of_which_nothing_is_in_use_are_given_back() {
     let _turn = alone();
     let index = NotifierIndex::new();
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let all = index.insert_many(&ops, (0..4000).map(|id| (Interval::point(id), id)).collect()).unwrap();
     let leaves_and_more = index.stats().node_bytes;
     let before = index.stats().pool_bytes;
@@ -132,13 +132,13 @@ fn one_change_drops_no_more_payloads_than_its_share() {
     let _turn = alone();
     let drops = Arc::new(AtomicUsize::new(0));
     let index = NotifierIndex::new();
-    let (ops, others) = (index.register_ops(), index.register_ops());
+    let (ops, others) = (index.register_passive_ops(), index.register_passive_ops());
     let mut batch = index.batch();
     for id in 0..COUNT as u64 {
         let registration = index.insert(&ops, Interval::point(id), Canary::counted(id, &drops)).unwrap();
         batch.remove(registration).unwrap();
     }
-    batch.commit().unwrap();
+    let _ = batch.commit().unwrap();
     let mut most = 0;
     for at in 0..20_000 {
         let before = drops.load(Ordering::Relaxed);
@@ -158,7 +158,7 @@ fn lost_races_are_counted_where_there_are_two() {
     const ENOUGH: u64 = 3_000_000;
     let _turn = together();
     let index = NotifierIndex::new();
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let change = |at: u64| drop(index.insert(&ops, Interval::point(at), at).unwrap());
     (0..100).for_each(change);
     assert_eq!(index.stats().lost_races, 0);

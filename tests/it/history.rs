@@ -187,7 +187,7 @@ impl<'c> Runner<'c> {
 
 fn run_and_judge(race: Race) {
     let index = NotifierIndex::new();
-    let owners = (0..race.owner_count).map(|_| index.register_ops()).collect();
+    let owners = (0..race.owner_count).map(|_| index.register_passive_ops()).collect();
     let course = Course {
         race,
         index,

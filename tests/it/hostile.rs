@@ -75,7 +75,7 @@ fn update_all_over(index: &NotifierIndex, all: &[Registration<Canary>], count: u
 /// Updates while a callback blocks: the most bytes that were retired, and the bytes of the tree.
 fn update_beside_a_blocked_callback(updates: u64, blocked_at_least: Duration, pins: bool) -> (u64, u64) {
     let index = Arc::new(NotifierIndex::new());
-    let (ops, blockers) = (index.register_ops(), index.register_notifier_ops());
+    let (ops, blockers) = (index.register_passive_ops(), index.register_ops());
     let items = (0..NOTIFIERS).map(|id| (Interval::point(id * 16), Canary::new(id))).collect();
     let all = index.insert_many(&ops, items).unwrap();
     let stage = Arc::new(Stage::default());
@@ -138,7 +138,7 @@ struct Mined {
 impl Mined {
     fn new() -> Self {
         let (index, drops) = (NotifierIndex::new(), Arc::default());
-        let ops = index.register_ops();
+        let ops = index.register_passive_ops();
         let mut mined = Mined { index, ops, standing: None, drops };
         mined.standing = Some(mined.index.insert(&ops, Interval::point(100), mined.payload(false)).unwrap());
         let mine = mined.index.insert(&ops, Interval::point(200), mined.payload(true)).unwrap();
@@ -180,7 +180,7 @@ const OPERATIONS: [(&str, Operation, usize, usize); 7] = [
         "commit",
         |mined| {
             let mut batch = mined.index.batch();
-            batch.insert(&mined.ops, Interval::point(1), mined.payload(false)).unwrap();
+            let _ = batch.insert(&mined.ops, Interval::point(1), mined.payload(false)).unwrap();
             drop(batch.commit());
         },
         1,
@@ -214,7 +214,7 @@ fn a_panicking_drop_goes_through_whatever_runs_it_and_loses_nothing() {
 fn a_panic_while_a_payload_is_made_leaves_nothing() {
     let _turn = together();
     let index = NotifierIndex::new();
-    let ops = index.register_ops::<Canary>();
+    let ops = index.register_passive_ops::<Canary>();
     let made = || -> Canary { panic!("planted") };
     assert!(catch_unwind(AssertUnwindSafe(|| drop(index.find_or_insert_with(&ops, Interval::FULL, made)))).is_err());
     assert_eq!((index.len(), index.version()), (0, 0));
@@ -228,7 +228,7 @@ fn a_payload_that_registers_another_while_it_is_made_loses_to_it() {
     let _turn = alone();
     let drops = Arc::new(AtomicUsize::new(0));
     let index = NotifierIndex::new();
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let mut inner = None;
     let make = || {
         inner = Some(index.insert(&ops, Interval::point(5), Canary::new(5)).unwrap());
@@ -273,8 +273,8 @@ fn a_drop_may_wait_and_in_a_callback_a_barrier_is_refused() {
         }
     }
     let index = Arc::new(NotifierIndex::new());
-    let (others, waiting) = (index.register_ops(), index.register_ops());
-    let changing = index.register_notifier_ops();
+    let (others, waiting) = (index.register_passive_ops(), index.register_passive_ops());
+    let changing = index.register_ops();
     let log = Arc::<Mutex<Vec<_>>>::default();
     let _changing = index.insert(&changing, Interval::point(2000), Changing(Arc::downgrade(&index), others)).unwrap();
     for in_a_callback in [false, true] {
@@ -299,7 +299,7 @@ fn forgotten_removals_tickets_and_sections_stop_only_who_waits_for_them() {
     let _turn = alone();
     let (drops, patience) = (Arc::new(AtomicUsize::new(0)), Duration::from_millis(20));
     let index = NotifierIndex::new();
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let all: Vec<_> =
         (0..20).map(|id| index.insert(&ops, Interval::point(id), Canary::counted(id, &drops)).unwrap()).collect();
     forget(all[3].read_begin(Interval::point(3)).unwrap());

@@ -35,7 +35,7 @@ fn update_all_over(index: &NotifierIndex, all: &[Registration<Canary>], maintain
 /// With something idle that owns a version: at most the tree that it looks at stays behind.
 fn assert_bounded_beside<T>(idle: impl FnOnce(&NotifierIndex) -> T, maintain: bool) {
     let index = NotifierIndex::new();
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let all = filled(&index, &ops, NOTIFIERS);
     maintain_alone(&index);
     let before: Stats = index.stats();
@@ -84,7 +84,7 @@ fn an_idle_clone_holds_back_no_more_than_its_original() {
 fn nothing_stays_retired_where_nobody_looks() {
     let _turn = alone();
     let index = NotifierIndex::new();
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let all = filled(&index, &ops, NOTIFIERS);
     let most = update_all_over(&index, &all, false);
     assert!(most < 1 << 20, "{most} bytes retired with no reader at all");
@@ -102,7 +102,7 @@ fn nothing_stays_retired_where_nobody_looks() {
 fn owned_versions_go_in_any_order() {
     let _turn = alone();
     let index = NotifierIndex::new();
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let all = filled(&index, &ops, 2_000);
     let mut owned = Vec::new();
     for round in 0..10_u64 {
@@ -136,7 +136,7 @@ fn publications_that_replace_nothing_are_bounded_too() {
     const LIMIT: u64 = 1 << 20;
     let _turn = alone();
     let index = NotifierIndex::with_config(Config::new().retired_limit(LIMIT));
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let all = filled(&index, &ops, 200);
     let guard = index.pin();
     let refused = (0..100_000).any(|_| all[0].update(Interval::point(0)).is_err());
@@ -151,7 +151,7 @@ fn publications_that_replace_nothing_are_bounded_too() {
 fn a_pin_elsewhere_holds_back_until_it_goes() {
     let _turn = alone();
     let index = NotifierIndex::new();
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let all = filled(&index, &ops, 1_000);
     let (ready, go) = (Mailbox::new(1), Mailbox::new(1));
     let (index, all) = (&index, &all);
@@ -182,7 +182,7 @@ fn a_pin_elsewhere_holds_back_until_it_goes() {
 fn the_counters_count() {
     let _turn = alone();
     let index = NotifierIndex::new();
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     assert_eq!((index.stats().live_nodes, index.stats().tree_height), (0, 0));
     let all = filled(&index, &ops, 5_000);
     let stats = index.stats();

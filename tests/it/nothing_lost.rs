@@ -33,7 +33,7 @@ impl Drop for Payload {
 }
 
 fn many(index: &NotifierIndex) -> (Vec<Registration<Payload>>, Arc<AtomicUsize>) {
-    let (ops, drops) = (index.register_ops(), Arc::default());
+    let (ops, drops) = (index.register_passive_ops(), Arc::default());
     let items = (0..COUNT).map(|at| (Interval::point(at as u64), Payload(at, Arc::clone(&drops)))).collect();
     (index.insert_many(&ops, items).unwrap(), drops)
 }

@@ -1,10 +1,11 @@
 //! Bad input gets an error that gives back what came in, and nothing is changed.
 
 use std::ops::RangeInclusive;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use notifier_index::{
-    BatchErrorKind, Config, FindManyError, ForeignOps, FoundOrInserted, InsertError, Interval, IntervalError,
-    NotifierIndex, Ops, RemoveError, UpdateError,
+    BatchErrorKind, Config, FindManyError, FoundOrInserted, InsertError, Interval, IntervalError, NotifierIndex, Ops,
+    RemoveError, UpdateError,
 };
 
 use crate::canary::Canary;
@@ -22,39 +23,49 @@ fn no_bad_interval_can_be_made() {
     assert_eq!(Interval::try_from(0..=u64::MAX), Ok(Interval::FULL));
 }
 
+/// What a look-up says when it panics, with the place in the caller's code that it names.
+fn complaint(look: impl FnOnce()) -> Option<String> {
+    let thrown = catch_unwind(AssertUnwindSafe(look)).err()?;
+    Some(thrown.downcast_ref::<String>().cloned().unwrap_or_default())
+}
+
 #[test]
-fn an_owner_of_another_index_is_refused_by_every_query() {
+fn an_owner_of_another_index_is_a_mistake_that_every_query_names() {
     let _turn = together();
     let (ours, theirs) = (NotifierIndex::new(), NotifierIndex::new());
-    let foreign: Ops<Canary> = theirs.register_ops();
-    let ops = ours.register_ops();
+    let foreign: Ops<Canary> = theirs.register_passive_ops();
+    let ops = ours.register_passive_ops();
     let _registration = ours.insert(&ops, between(0, 9), Canary::new(1)).unwrap();
     let (guard, mut reader, snapshot) = (ours.pin(), ours.reader(), ours.snapshot());
-    let at = Interval::point(5);
+    let number = |ops: &Ops<Canary>| format!("{ops:?}").rsplit_once(' ').unwrap().1.trim_end_matches(')').to_owned();
+    let is_named = |look: &mut dyn FnMut()| {
+        let text = complaint(look).expect("it panics");
+        let expected =
+            format!("this Ops belongs to index {}, and was used to look into index {}", number(&foreign), number(&ops));
+        assert_eq!(text, expected);
+    };
     for view in [guard.view(), reader.view(), snapshot.view()] {
-        let refusals = [
-            view.find(&foreign, at).is_err(),
-            view.find_all(&foreign, at).is_err(),
-            view.containing(&foreign, at).is_err(),
-            view.first_after(&foreign, 0).is_err(),
-            view.last_before(&foreign, 9).is_err(),
-            view.gap_at(&foreign, 5) == Err(ForeignOps),
-            view.len_of(&foreign) == Err(ForeignOps),
-            view.find_many(&foreign, &[at], &mut [None]) == Err(FindManyError::ForeignOps),
-            view.iter().next().unwrap().downcast(&foreign).is_none(),
-        ];
-        assert_eq!(refusals, [true; 9]);
+        is_named(&mut || _ = view.find(&foreign, 5));
+        is_named(&mut || _ = view.find_all(&foreign, 5));
+        is_named(&mut || _ = view.containing(&foreign, 5));
+        is_named(&mut || _ = view.first_after(&foreign, 0));
+        is_named(&mut || _ = view.last_before(&foreign, 9));
+        is_named(&mut || _ = view.gap_at(&foreign, 5));
+        is_named(&mut || _ = view.len_of(&foreign));
+        is_named(&mut || _ = view.find_many(&foreign, &[Interval::point(5)], &mut [None]));
+        assert!(view.iter().next().unwrap().downcast(&foreign).is_none());
     }
-    assert!(guard.find(&foreign, at).is_err() && snapshot.find_all(&foreign, at).is_err());
-    assert!(reader.find(&foreign, at).is_err() && reader.find_all(&foreign, at).is_err());
-    assert!(reader.find_many(&foreign, &[at], &mut [None]).is_err());
+    is_named(&mut || _ = guard.find(&foreign, 5));
+    is_named(&mut || _ = snapshot.find_all(&foreign, 5));
+    is_named(&mut || _ = reader.find(&foreign, 5));
+    is_named(&mut || _ = reader.find_many(&foreign, &[], &mut []));
 }
 
 #[test]
 fn an_owner_of_another_index_is_refused_by_every_change() {
     let _turn = together();
     let (ours, theirs) = (NotifierIndex::new(), NotifierIndex::new());
-    let foreign = theirs.register_ops();
+    let foreign = theirs.register_passive_ops();
     let at = Interval::point(5);
     let refused = ours.insert(&foreign, at, Canary::new(1)).unwrap_err();
     assert!(matches!(refused, InsertError::ForeignOps(_)), "{refused}");
@@ -75,7 +86,7 @@ fn an_owner_of_another_index_is_refused_by_every_change() {
 fn a_registration_of_another_index_is_refused_and_stands() {
     let _turn = together();
     let (ours, theirs) = (NotifierIndex::new(), NotifierIndex::new());
-    let ops = theirs.register_ops();
+    let ops = theirs.register_passive_ops();
     let registration = theirs.insert(&ops, between(0, 9), Canary::new(1)).unwrap();
     let mut batch = ours.batch();
     assert!(batch.update(&registration, between(5, 6)).is_err());
@@ -94,7 +105,7 @@ fn a_registration_of_another_index_is_refused_and_stands() {
 fn a_closed_index_takes_nothing_new_and_does_all_else() {
     let _turn = together();
     let index = NotifierIndex::new();
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let (one, other) = (
         index.insert(&ops, between(0, 9), Canary::new(1)).unwrap(),
         index.insert(&ops, between(20, 29), Canary::new(2)).unwrap(),
@@ -105,7 +116,7 @@ fn a_closed_index_takes_nothing_new_and_does_all_else() {
     assert!(matches!(index.insert(&ops, far, Canary::new(3)), Err(InsertError::Closed(_))));
     let many = index.insert_many(&ops, vec![(far, Canary::new(4))]).unwrap_err();
     assert_eq!((many.reason, many.items.len()), (BatchErrorKind::Closed, 1));
-    let empty = index.register_ops();
+    let empty = index.register_passive_ops();
     let many = index.insert_many(&empty, vec![(far, Canary::new(4))]).unwrap_err();
     assert_eq!((many.reason, many.items[0].1.id()), (BatchErrorKind::Closed, 4));
     let refused = index.find_or_insert_with(&ops, far, || Canary::new(5)).unwrap_err();
@@ -116,7 +127,7 @@ fn a_closed_index_takes_nothing_new_and_does_all_else() {
     other.remove().unwrap();
     let mut batch = index.batch();
     batch.update(&one, between(7, 8)).unwrap();
-    batch.commit().unwrap();
+    let _ = batch.commit().unwrap();
     assert_eq!((ids(index.pin().view(), &ops, Interval::FULL), one.interval()), (vec![1], between(7, 8)));
     one.remove().unwrap();
     assert!(index.is_empty());
@@ -126,7 +137,7 @@ fn a_closed_index_takes_nothing_new_and_does_all_else() {
 fn a_full_retired_limit_refuses_changes_but_no_removal_until_the_guard_is_gone() {
     let _turn = alone();
     let index = NotifierIndex::with_config(Config::new().retired_limit(64 << 10));
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let mut all: Vec<_> =
         (0..200).map(|id| index.insert(&ops, Interval::point(id), Canary::new(id)).unwrap()).collect();
     let guard = index.pin();
@@ -163,7 +174,7 @@ fn a_full_retired_limit_refuses_changes_but_no_removal_until_the_guard_is_gone()
 fn a_refused_batch_gives_everything_back_and_can_be_committed_later() {
     let _turn = alone();
     let index = NotifierIndex::with_config(Config::new().retired_limit(64 << 10));
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let mut all: Vec<_> =
         (0..200).map(|id| index.insert(&ops, Interval::point(id), Canary::new(id)).unwrap()).collect();
     let guard = index.pin();
@@ -201,7 +212,7 @@ fn a_refused_batch_gives_everything_back_and_can_be_committed_later() {
 fn a_key_of_another_batch_opens_nothing() {
     let _turn = together();
     let index = NotifierIndex::new();
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let registration = index.insert(&ops, between(0, 9), Canary::new(1)).unwrap();
     let (mut one, mut other) = (index.batch(), index.batch());
     let _mine = one.insert(&ops, between(10, 19), Canary::new(2)).unwrap();
@@ -218,7 +229,7 @@ fn a_key_of_another_batch_opens_nothing() {
 fn find_many_wants_a_place_for_each_query() {
     let _turn = together();
     let index = NotifierIndex::new();
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let _registration = index.insert(&ops, between(0, 9), Canary::new(1)).unwrap();
     let guard = index.pin();
     for places in [0, 1, 3] {

@@ -6,8 +6,8 @@ use std::error::Error;
 use std::fmt::Debug;
 
 use notifier_index::{
-    BatchErrorKind, BeginError, CloseError, Config, FindManyError, ForeignOps, InsertError, Interval, NotifierIndex,
-    RemoveError, UpdateError, WaitError, WouldBlock, WouldDeadlock,
+    BatchErrorKind, BeginError, CloseError, Config, FindManyError, InsertError, Interval, NotifierIndex, RemoveError,
+    UpdateError, WaitError, WouldBlock, WouldDeadlock,
 };
 
 use crate::turn::together;
@@ -35,10 +35,10 @@ fn errors_say_what_was_refused() {
         BatchErrorKind::ForeignRegistration,
     ];
     judge(&kinds.each_ref().map(as_error));
-    judge(&[&FindManyError::ForeignOps, &FindManyError::LengthMismatch, &CloseError]);
+    judge(&[&FindManyError::LengthMismatch, &CloseError]);
     judge(&[&BeginError::Removed, &BeginError::NotCovered, &BeginError::Closed, &BeginError::WouldDeadlock]);
     judge(&[&BeginError::TimedOut, &WaitError::WouldDeadlock, &WaitError::TimedOut]);
-    judge(&[&ForeignOps, &WouldDeadlock]);
+    judge(&[&WouldDeadlock, &BeginError::WouldWait, &UpdateError::Closed]);
     assert_eq!(format!("{:?}", InsertError::Closed(1)), format!("{:?}", InsertError::Closed("a payload")));
 }
 
@@ -50,7 +50,7 @@ fn as_error<E: Error>(error: &E) -> &dyn Error {
 fn a_refusal_gives_back_what_it_was_about() {
     let _turn = together();
     let index = NotifierIndex::new();
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let registration = || index.insert(&ops, between(1, 2), 7).unwrap();
     let refusals = [
         RemoveError::OutOfMemory(registration()),
@@ -69,7 +69,7 @@ fn a_refusal_gives_back_what_it_was_about() {
     judge(&[&many]);
     assert!(format!("{many:?}").len() > 10 && many.items == [(between(1, 2), 8)]);
     let mut batch = index.batch();
-    batch.insert(&ops, between(1, 2), 8).unwrap();
+    let _ = batch.insert(&ops, between(1, 2), 8).unwrap();
     let refused = batch.commit().unwrap_err();
     assert_eq!((refused.kind(), refused.to_string()), (BatchErrorKind::Closed, BatchErrorKind::Closed.to_string()));
     assert!(format!("{refused:?}").len() > 10);
@@ -86,7 +86,7 @@ fn shows(handle: &dyn Debug, name: &str, known: &str) {
 fn handles_say_where_they_stand() {
     let _turn = together();
     let index = NotifierIndex::default();
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let registration = index.insert(&ops, between(0x10, 0x1f), 77).unwrap();
     shows(&index, "NotifierIndex", "version 1, 1 notifiers");
     shows(&registration, "Registration", "0x10-0x1f");
@@ -99,7 +99,7 @@ fn handles_say_where_they_stand() {
     shows(&index.stats(), "Stats", "version: 1");
     assert!(index.stats().to_string().contains('1'));
     let snapshot = index.snapshot();
-    shows(&snapshot.find(&ops, Interval::FULL).unwrap().unwrap(), "Hit", "77");
+    shows(&snapshot.find(&ops, Interval::FULL).unwrap(), "Hit", "77");
     shows(&snapshot.view().iter().next().unwrap(), "AnyHit", "0x10-0x1f");
     let held = registration.hold();
     shows(&held.clone(), "Held", "77");

@@ -77,7 +77,7 @@ fn others() -> Option<usize> {
 /// Waits until no thread is pinned: those of other tests pin once more while they end, and may be interrupted there.
 pub(crate) fn until_no_thread_pins() {
     let index = NotifierIndex::new();
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     drop(index.insert(&ops, Interval::FULL, ()).unwrap());
     for _ in 0..1000 {
         std::thread::sleep(Duration::from_millis(5));

@@ -10,7 +10,7 @@ use crate::ways::between;
 fn an_untyped_hit_says_what_a_typed_one_says() {
     let _turn = together();
     let index = NotifierIndex::new();
-    let (ops, others) = (index.register_ops(), index.register_ops());
+    let (ops, others) = (index.register_passive_ops(), index.register_passive_ops());
     let first = index.insert(&ops, between(10, 20), Canary::new(1)).unwrap();
     let _second = index.insert(&others, between(15, 35), Canary::new(2)).unwrap();
     let snapshot = index.snapshot();

@@ -30,7 +30,7 @@ impl<'i> World<'i> {
     pub(crate) fn new(index: &'i NotifierIndex, owner_count: usize) -> Self {
         World {
             index,
-            owners: (0..owner_count).map(|_| index.register_ops()).collect(),
+            owners: (0..owner_count).map(|_| index.register_passive_ops()).collect(),
             registrations: BTreeMap::new(),
             model: Model::starting_at(index.version()),
             eyes: Eyes::new(index),

@@ -15,20 +15,20 @@ use crate::support::{Gate, MOMENT, PATIENCE, Probe, UNMAP, between, deadline, to
 fn find_sees_no_pending_remove() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_notifier_ops();
+    let ops = index.register_ops();
     let (guard, mut reader) = (index.pin(), index.reader());
     let old = index.insert(&ops, between(10, 20), Probe::quiet()).unwrap();
     let section = index.invalidate(between(15, 15), UNMAP);
     old.remove().unwrap();
-    assert!(guard.find(&ops, Interval::FULL).unwrap().is_none(), "removed inside a section, and found");
-    assert!(reader.find(&ops, Interval::FULL).unwrap().is_none());
+    assert!(guard.find(&ops, Interval::FULL).is_none(), "removed inside a section, and found");
+    assert!(reader.find(&ops, Interval::FULL).is_none());
     let new = index.insert(&ops, between(12, 18), Probe::quiet()).unwrap();
-    assert_eq!(guard.find(&ops, Interval::point(15)).unwrap().unwrap().interval(), between(12, 18));
-    assert_eq!(reader.find(&ops, Interval::point(15)).unwrap().unwrap().interval(), between(12, 18));
+    assert_eq!(guard.find(&ops, Interval::point(15)).unwrap().interval(), between(12, 18));
+    assert_eq!(reader.find(&ops, Interval::point(15)).unwrap().interval(), between(12, 18));
     new.update(between(30, 40)).unwrap();
-    assert!(index.snapshot().find(&ops, Interval::point(15)).unwrap().is_none());
+    assert!(index.snapshot().find(&ops, Interval::point(15)).is_none());
     drop(section);
-    assert_eq!(guard.find(&ops, Interval::FULL).unwrap().unwrap().interval(), between(30, 40));
+    assert_eq!(guard.find(&ops, Interval::FULL).unwrap().interval(), between(30, 40));
 }
 
 /// Interval notifiers, v6: `while find { put }` never ended inside an invalidation, and corrupted the list.
@@ -36,7 +36,7 @@ fn find_sees_no_pending_remove() {
 fn drain_loop_terminates_during_section() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_notifier_ops();
+    let ops = index.register_ops();
     let mut registrations = std::collections::BTreeMap::new();
     for at in 0..500 {
         registrations.insert(at * 2, index.insert(&ops, between(at * 2, at * 2 + 50), Probe::quiet()).unwrap());
@@ -44,7 +44,7 @@ fn drain_loop_terminates_during_section() {
     let section = index.invalidate(Interval::FULL, UNMAP);
     let mut turns = 0;
     loop {
-        let Some(start) = index.pin().find(&ops, Interval::FULL).unwrap().map(|hit| hit.start()) else { break };
+        let Some(start) = index.pin().find(&ops, Interval::FULL).map(|hit| hit.start()) else { break };
         drop(registrations.remove(&start).unwrap().remove_deferred().unwrap());
         turns += 1;
         assert!(turns <= 500, "found again what was removed");
@@ -59,7 +59,7 @@ fn drain_loop_terminates_during_section() {
 fn update_is_covered_by_running_section() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_notifier_ops();
+    let ops = index.register_ops();
     let registration = index.insert(&ops, between(0, 9), Probe::quiet()).unwrap();
     let section = index.invalidate(between(100, 109), UNMAP);
     registration.update(between(100, 119)).unwrap();
@@ -86,7 +86,7 @@ fn update_is_covered_by_running_section() {
 fn remove_waits_for_its_callback() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_notifier_ops();
+    let ops = index.register_ops();
     for turn in 0..300 {
         let (entered, inside) = (Arc::new(Gate::default()), Arc::new(AtomicUsize::new(0)));
         let shared = (Arc::clone(&entered), Arc::clone(&inside));
@@ -114,7 +114,7 @@ fn remove_waits_for_its_callback() {
 fn refused_section_is_unwound() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_notifier_ops();
+    let ops = index.register_ops();
     let told = index.insert(&ops, between(0, 9), Probe::quiet()).unwrap();
     let refuser = index.insert(&ops, between(5, 14), Probe::answering(|_| Err(WouldBlock))).unwrap();
     let untold = index.insert(&ops, between(6, 19), Probe::quiet()).unwrap();
@@ -138,7 +138,7 @@ fn refused_section_is_unwound() {
 fn stale_ticket_cannot_be_reused() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let registration = index.insert(&ops, between(0, 9), ()).unwrap();
     for collisions in 0..100 {
         let mut turns = 0;
@@ -163,7 +163,7 @@ fn stale_ticket_cannot_be_reused() {
 fn callback_may_change_the_index() {
     let _deadline = deadline();
     let index = Arc::new(NotifierIndex::new());
-    let (ops, cache) = (index.register_notifier_ops(), index.register_ops::<u64>());
+    let (ops, cache) = (index.register_ops(), index.register_passive_ops::<u64>());
     let cached: Arc<Mutex<Vec<Registration<u64>>>> = Arc::default();
     let parts = (Arc::downgrade(&index), Arc::clone(&cached));
     let evict = Probe::doing(move |told| {
@@ -196,7 +196,7 @@ fn callback_may_change_the_index() {
                         cached.lock().push(one);
                     }
                     touch(index, at, at + 0xff);
-                    assert!(index.pin().find(&cache, between(at, at + 0xff)).unwrap().is_none());
+                    assert!(index.pin().find(&cache, between(at, at + 0xff)).is_none());
                 }
             });
         }

@@ -16,7 +16,7 @@ use crate::support::{Gate, MOMENT, PATIENCE, Probe, UNMAP, between, deadline, to
 fn a_sleeping_callback_holds_nobody_up() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let (sleepers, ops) = (index.register_notifier_ops(), index.register_ops::<u32>());
+    let (sleepers, ops) = (index.register_ops(), index.register_passive_ops::<u32>());
     let (entered, leave) = (Arc::new(Gate::default()), Arc::new(Gate::default()));
     let gates = (Arc::clone(&entered), Arc::clone(&leave));
     let sleep = Probe::doing(move |_| {
@@ -29,7 +29,7 @@ fn a_sleeping_callback_holds_nobody_up() {
         entered.pass();
         for at in 0..1000 {
             let other = index.insert(&ops, between(5, 20), at).unwrap();
-            assert_eq!(*index.pin().find(&ops, Interval::point(5)).unwrap().unwrap().payload(), at);
+            assert_eq!(*index.pin().find(&ops, Interval::point(5)).unwrap().payload(), at);
             other.update(between(10, 20)).unwrap();
             assert!(!other.read_retry(other.read_begin(between(10, 20)).unwrap()));
             touch(&index, 10, 20);
@@ -44,7 +44,7 @@ fn a_sleeping_callback_holds_nobody_up() {
 fn a_callback_holds_no_pin() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let (sleepers, ops) = (index.register_notifier_ops(), index.register_ops());
+    let (sleepers, ops) = (index.register_ops(), index.register_passive_ops());
     let (entered, leave) = (Arc::new(Gate::default()), Arc::new(Gate::default()));
     let gates = (Arc::clone(&entered), Arc::clone(&leave));
     let sleep = Probe::doing(move |_| {
@@ -69,7 +69,7 @@ fn a_callback_holds_no_pin() {
 /// What one callback does with the index that it is called from.
 fn change_everything(index: &NotifierIndex, ops: &Ops<Probe>, others: &Ops<u64>) {
     let told = index.insert(ops, between(0, 100), Probe::quiet()).unwrap();
-    assert!(index.pin().find(ops, Interval::point(100)).unwrap().is_some(), "found as soon as it returns");
+    assert!(index.pin().find(ops, Interval::point(100)).is_some(), "found as soon as it returns");
     told.update(between(0, 200)).unwrap();
     let one = index.insert(others, between(500, 509), 1).unwrap();
     let two = index.insert(others, between(510, 519), 2).unwrap();
@@ -78,7 +78,7 @@ fn change_everything(index: &NotifierIndex, ops: &Ops<Probe>, others: &Ops<u64>)
     batch.remove(two).unwrap();
     let key = batch.insert(others, between(520, 529), 3).unwrap();
     let three = batch.commit().unwrap().take(key).unwrap();
-    assert_eq!(index.pin().find_all(others, between(500, 529)).unwrap().count(), 2);
+    assert_eq!(index.pin().find_all(others, between(500, 529)).count(), 2);
     touch(index, 500, 600);
     touch(index, 150, 199);
     assert_eq!(told.payload().calls(), 1, "told by the inner section, not by that which ran before");
@@ -88,14 +88,14 @@ fn change_everything(index: &NotifierIndex, ops: &Ops<Probe>, others: &Ops<u64>)
     removal.wait().unwrap();
     drop((three, told));
     index.maintain();
-    assert!(index.pin().find(others, Interval::FULL).unwrap().is_none());
+    assert!(index.pin().find(others, Interval::FULL).is_none());
 }
 
 #[test]
 fn a_callback_may_change_everything() {
     let _deadline = deadline();
     let index = Arc::new(NotifierIndex::new());
-    let (ops, others) = (index.register_notifier_ops(), index.register_ops());
+    let (ops, others) = (index.register_ops(), index.register_passive_ops());
     let inner = Arc::downgrade(&index);
     let probe = Probe::doing(move |told| {
         if told.interval() == Interval::point(5) {
@@ -116,7 +116,7 @@ fn a_callback_may_change_everything() {
 fn what_would_wait_for_itself_is_refused() {
     let _deadline = deadline();
     let index = Arc::new(NotifierIndex::new());
-    let (ops, others) = (index.register_notifier_ops(), index.register_ops());
+    let (ops, others) = (index.register_ops(), index.register_passive_ops());
     let slot = Arc::new(Mutex::new(Some(index.insert(&others, between(0, 99), 7).unwrap())));
     let parts = (Arc::downgrade(&index), Arc::clone(&slot));
     let probe = Probe::doing(move |_| {
@@ -145,7 +145,7 @@ fn what_would_wait_for_itself_is_refused() {
 fn a_callback_may_remove_from_another_index() {
     let _deadline = deadline();
     let (index, other) = (NotifierIndex::new(), Arc::new(NotifierIndex::new()));
-    let (ops, others) = (index.register_notifier_ops(), other.register_ops());
+    let (ops, others) = (index.register_ops(), other.register_passive_ops());
     let inner = Arc::clone(&other);
     let probe = Probe::doing(move |_| {
         let registration = inner.insert(&others, Interval::point(1), ()).unwrap();
@@ -162,7 +162,7 @@ fn a_callback_may_remove_from_another_index() {
 fn a_refusal_unwinds_the_section() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_notifier_ops();
+    let ops = index.register_ops();
     let probes: Vec<_> = (0..10)
         .map(|at| {
             let answer = move || if at == 5 { Err(WouldBlock) } else { Ok(()) };
@@ -189,7 +189,7 @@ fn a_refusal_where_none_is_allowed_is_reported() {
     let log = Arc::clone(&reports);
     let hook = Config::new().refusal_hook(move |told| log.lock().push((told.bounds(), told.reason())));
     let index = NotifierIndex::with_config(hook);
-    let ops = index.register_notifier_ops();
+    let ops = index.register_ops();
     let probes: Vec<_> = (0..9)
         .map(|at| {
             let answer = move || if at % 3 == 0 { Err(WouldBlock) } else { Ok(()) };
@@ -236,7 +236,7 @@ fn panicking(index: &NotifierIndex, ops: &Ops<Probe>, first: bool) {
 fn a_panic_frees_the_section_and_goes_on() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_notifier_ops();
+    let ops = index.register_ops();
     panicking(&index, &ops, true);
     panicking(&index, &ops, false);
     assert!(index.barrier().is_ok());
@@ -246,7 +246,7 @@ fn a_panic_frees_the_section_and_goes_on() {
 fn a_panic_wakes_those_who_wait() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_notifier_ops();
+    let ops = index.register_ops();
     let (entered, leave) = (Arc::new(Gate::default()), Arc::new(Gate::default()));
     let gates = (Arc::clone(&entered), Arc::clone(&leave));
     let probe = Probe::doing(move |_| {
@@ -274,7 +274,7 @@ fn a_panic_wakes_those_who_wait() {
 fn a_panic_in_the_hook_goes_on_after_all_are_told() {
     let _deadline = deadline();
     let index = NotifierIndex::with_config(Config::new().refusal_hook(|_| panic!("planted")));
-    let ops = index.register_notifier_ops();
+    let ops = index.register_ops();
     let _refuser = index.insert(&ops, between(0, 9), Probe::answering(|_| Err(WouldBlock))).unwrap();
     let after = index.insert(&ops, between(1, 9), Probe::quiet()).unwrap();
     assert!(catch_unwind(AssertUnwindSafe(|| touch(&index, 0, 9))).is_err());
@@ -286,7 +286,7 @@ fn a_panic_in_the_hook_goes_on_after_all_are_told() {
 fn a_notifier_that_moves_while_told_is_told_once() {
     let _deadline = deadline();
     let index = Arc::new(NotifierIndex::new());
-    let ops = index.register_notifier_ops();
+    let ops = index.register_ops();
     let slot = Arc::new(Mutex::new(Vec::new()));
     let shared = Arc::clone(&slot);
     let turn = AtomicU64::new(0);
@@ -315,7 +315,7 @@ fn a_notifier_that_moves_while_told_is_told_once() {
 fn waiting_for_an_idle_removal_is_allowed_in_a_callback() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let (ops, others) = (index.register_notifier_ops(), index.register_ops());
+    let (ops, others) = (index.register_ops(), index.register_passive_ops());
     let own = Arc::new(Mutex::new(None));
     let idle = Arc::new(Mutex::new(Some(index.insert(&others, between(0, 9), ()).unwrap())));
     let parts = (Arc::clone(&own), idle);

@@ -12,7 +12,7 @@ use crate::support::{Gate, MOMENT, PATIENCE, UNMAP, between, deadline, touch, un
 fn a_ticket_around_a_section_is_stale() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let registration = index.insert(&ops, between(0, 99), ()).unwrap();
     let before = registration.read_begin(between(10, 20)).unwrap();
     assert!(!before.is_stale());
@@ -29,7 +29,7 @@ fn a_ticket_around_a_section_is_stale() {
 fn a_stale_ticket_stays_stale() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let registration = index.insert(&ops, between(0, 99), ()).unwrap();
     let ticket = registration.read_begin(Interval::point(5)).unwrap();
     for _ in 0..1000 {
@@ -44,7 +44,7 @@ fn a_stale_ticket_stays_stale() {
 fn a_ticket_beside_all_sections_stays_fresh() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let registration = index.insert(&ops, between(10, 19), ()).unwrap();
     let ticket = registration.read_begin(between(10, 19)).unwrap();
     touch(&index, 0, 9);
@@ -59,7 +59,7 @@ fn a_ticket_beside_all_sections_stays_fresh() {
 fn begin_waits_for_the_end_of_a_section() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let registration = index.insert(&ops, between(0, 99), ()).unwrap();
     let begun = Gate::default();
     let section = index.invalidate(between(50, 60), UNMAP);
@@ -81,7 +81,7 @@ fn begin_waits_for_the_end_of_a_section() {
 fn begin_does_not_wait_for_a_section_elsewhere() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let registration = index.insert(&ops, between(0, 99), ()).unwrap();
     let section = index.invalidate(between(50, 60), UNMAP);
     for free in [between(0, 49), between(61, 99)] {
@@ -99,7 +99,7 @@ fn begin_does_not_wait_for_a_section_elsewhere() {
 fn an_insert_after_the_walk_waits_for_the_section() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let section = index.invalidate(between(0, 9), UNMAP);
     let late = index.insert(&ops, between(5, 50), ()).unwrap();
     let begun = Gate::default();
@@ -123,7 +123,7 @@ fn an_insert_after_the_walk_waits_for_the_section() {
 fn begin_waits_for_all_overlapping_sections() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let registration = index.insert(&ops, between(0, 99), ()).unwrap();
     for last_first in [false, true] {
         let waits = index.stats().read_begin_waits;
@@ -150,7 +150,7 @@ fn begin_waits_for_all_overlapping_sections() {
 fn begin_does_not_wait_for_sections_that_came_later() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let registration = index.insert(&ops, between(0, 99), ()).unwrap();
     let first = index.invalidate(between(0, 9), UNMAP);
     let begun = Gate::default();
@@ -173,7 +173,7 @@ fn begin_does_not_wait_for_sections_that_came_later() {
 fn all_waiters_wake() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let registrations = [0; 3].map(|_| index.insert(&ops, between(0, 99), ()).unwrap());
     for round in 1..=50 {
         let section = index.invalidate(between(round, round + 9), UNMAP);
@@ -199,7 +199,7 @@ fn all_waiters_wake() {
 fn a_deadline_ends_the_waiting() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let registration = index.insert(&ops, between(0, 99), ()).unwrap();
     let section = index.invalidate(between(0, 99), UNMAP);
     scope(|scope| {
@@ -224,7 +224,7 @@ fn a_deadline_ends_the_waiting() {
 fn a_storm_over_the_range_neither_starves_nor_hangs() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let registration = index.insert(&ops, between(0, 99), ()).unwrap();
     let (stop, started) = (Gate::default(), AtomicUsize::new(0));
     let storm = || {
@@ -258,7 +258,7 @@ fn a_storm_over_the_range_neither_starves_nor_hangs() {
 fn a_storm_elsewhere_costs_no_wait() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let registration = index.insert(&ops, between(1000, 1999), ()).unwrap();
     let stop = Gate::default();
     scope(|scope| {
@@ -283,10 +283,10 @@ fn a_storm_elsewhere_costs_no_wait() {
 fn begin_refuses_what_it_cannot_promise() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_ops::<u32>();
+    let ops = index.register_passive_ops::<u32>();
     let registration = index.insert(&ops, between(10, 19), 1).unwrap();
     let (old, held) = (index.snapshot(), registration.hold());
-    let hit = old.find(&ops, Interval::FULL).unwrap().unwrap();
+    let hit = old.find(&ops, Interval::FULL).unwrap();
     for beyond in [between(9, 10), between(19, 20), Interval::point(0), Interval::FULL] {
         assert_eq!(registration.read_begin(beyond).unwrap_err(), BeginError::NotCovered);
         assert_eq!(held.read_begin(beyond).unwrap_err(), BeginError::NotCovered);
@@ -305,7 +305,7 @@ fn begin_refuses_what_it_cannot_promise() {
     assert!(last.read_retry(ticket), "closing changes all");
     assert_eq!(last.read_begin(Interval::point(10)).unwrap_err(), BeginError::Closed);
     let guard = index.pin();
-    let found = guard.find(&ops, Interval::FULL).unwrap().unwrap();
+    let found = guard.find(&ops, Interval::FULL).unwrap();
     assert_eq!(found.read_begin(Interval::point(10)).unwrap_err(), BeginError::Closed);
 }
 
@@ -314,13 +314,13 @@ fn begin_refuses_what_it_cannot_promise() {
 fn tickets_of_all_handles_are_alike() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_ops::<u32>();
+    let ops = index.register_passive_ops::<u32>();
     let registration = index.insert(&ops, between(10, 19), 1).unwrap();
     let other = index.insert(&ops, between(10, 19), 2).unwrap();
     let (guard, mut reader, held) = (index.pin(), index.reader(), registration.hold());
     let range = between(12, 15);
-    let hit = guard.find(&ops, range).unwrap().unwrap();
-    let read = reader.find(&ops, range).unwrap().unwrap();
+    let hit = guard.find(&ops, range).unwrap();
+    let read = reader.find(&ops, range).unwrap();
     let ways =
         || [registration.read_begin(range), held.read_begin(range), hit.read_begin(range), read.read_begin(range)];
     for ticket in ways() {
@@ -343,7 +343,7 @@ fn tickets_of_all_handles_are_alike() {
 fn begin_in_an_own_section_would_deadlock() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let registration = index.insert(&ops, between(0, 99), ()).unwrap();
     let outer = index.invalidate(between(0, 9), UNMAP);
     let inner = index.invalidate(between(5, 5), UNMAP);

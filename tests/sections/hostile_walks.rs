@@ -48,7 +48,7 @@ impl Notifier for Counts {
 fn what_a_panic_throws_may_panic_in_its_turn() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let (good, bad) = (index.register_notifier_ops::<Counts>(), index.register_notifier_ops::<Throws>());
+    let (good, bad) = (index.register_ops::<Counts>(), index.register_ops::<Throws>());
     let innocent = index.insert(&good, Interval::point(1), Counts(AtomicUsize::new(0))).unwrap();
     let _bad: Vec<_> = (0..3).map(|_| index.insert(&bad, Interval::point(1), Throws).unwrap()).collect();
     let thrown = catch_unwind(AssertUnwindSafe(|| drop(index.invalidate(Interval::point(1), EVENT))));
@@ -84,7 +84,7 @@ fn many_that_refuse_are_told_in_linear_time() {
     let _deadline = deadline();
     is_about_linear([1_000, 16_000], |count| {
         let index = NotifierIndex::new();
-        let ops = index.register_notifier_ops::<Refuses>();
+        let ops = index.register_ops::<Refuses>();
         let items = (0..count).map(|at| (Interval::point(at), Refuses)).collect();
         let _all = index.insert_many(&ops, items).unwrap();
         let elapsed = telling_all(&index);
@@ -113,7 +113,7 @@ fn dying_siblings_are_told_once_in_linear_time() {
     let _deadline = deadline();
     is_about_linear([1_000, 16_000], |count| {
         let index = NotifierIndex::new();
-        let ops = index.register_notifier_ops::<Sibling>();
+        let ops = index.register_ops::<Sibling>();
         let items = (1..=count).map(|at| (Interval::point(at), Sibling::default())).collect();
         let others = index.insert_many(&ops, items).unwrap();
         let held: Vec<_> = others.iter().map(Registration::hold).collect();
@@ -150,7 +150,7 @@ impl Notifier for Crossing {
         mine.meets.take(PATIENCE).expect("the other one is in its callback too");
         let (index, ops) = self.2;
         let at = Interval::point(1 - self.1 as u64);
-        let hit = index.pin().find(ops, at).unwrap().expect("registered").hold();
+        let hit = index.pin().find(ops, at).expect("registered").hold();
         let errors = [hit.read_begin(at).err(), hit.read_begin_timeout(at, MOMENT).err()];
         mine.begun.lock().extend(errors);
         other.met.post(());
@@ -165,7 +165,7 @@ fn a_callback_does_not_wait_for_sections_without_a_deadline() {
     let _deadline = deadline();
     let both: &'static [Crosses; 2] = Box::leak(Box::new([Crosses::new(), Crosses::new()]));
     let index = NotifierIndex::new();
-    let ops = index.register_notifier_ops::<Crossing>();
+    let ops = index.register_ops::<Crossing>();
     let shared: NotifierIndexAndOps = Box::leak(Box::new((index, ops)));
     let (index, ops) = shared;
     let _registrations =
@@ -201,7 +201,7 @@ fn a_destructor_of_a_thread_local_knows_its_own_sections() {
         static AT_EXIT: std::cell::RefCell<Option<AtExit>> = const { std::cell::RefCell::new(None) };
     }
     let index: &'static NotifierIndex = Box::leak(Box::default());
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let results: &'static Mailbox<_> = Box::leak(Box::new(Mailbox::new(1)));
     let begin = move || AT_EXIT.set(Some(AtExit(index, ops, results)));
     std::thread::spawn(begin).join().unwrap();

@@ -44,7 +44,7 @@ fn beside_overflowing_sections(index: &NotifierIndex, work: impl FnOnce()) {
 fn a_thread_waits_for_the_sections_of_others_whatever_it_has_elsewhere() {
     let _deadline = deadline();
     let (mine, theirs) = (NotifierIndex::new(), NotifierIndex::new());
-    let (my_ops, their_ops) = (mine.register_ops(), theirs.register_ops());
+    let (my_ops, their_ops) = (mine.register_passive_ops(), theirs.register_passive_ops());
     let far = between(1 << 20, 1 << 21);
     let (here, there) = (mine.insert(&my_ops, far, ()).unwrap(), theirs.insert(&their_ops, far, ()).unwrap());
     let sections = overflowing(&mine);
@@ -63,7 +63,7 @@ fn a_thread_waits_for_the_sections_of_others_whatever_it_has_elsewhere() {
 fn the_end_in_one_index_leaves_the_other_noted() {
     let _deadline = deadline();
     let indexes = [NotifierIndex::new(), NotifierIndex::new()];
-    let ops = indexes.each_ref().map(NotifierIndex::register_ops);
+    let ops = indexes.each_ref().map(NotifierIndex::register_passive_ops);
     let far = between(1 << 20, 1 << 21);
     let inserted = [0, 1].map(|at| indexes[at].insert(&ops[at], far, ()).unwrap());
     for ends_first in [0, 1] {

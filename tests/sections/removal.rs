@@ -43,7 +43,7 @@ impl Sleeper {
 fn an_idle_notifier_is_removed_at_once() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_notifier_ops();
+    let ops = index.register_ops();
     let registration = index.insert(&ops, between(0, 9), Probe::quiet()).unwrap();
     let held = registration.hold();
     touch(&index, 0, 9);
@@ -56,7 +56,7 @@ fn an_idle_notifier_is_removed_at_once() {
 fn a_foreign_section_is_not_waited_for() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_notifier_ops();
+    let ops = index.register_ops();
     let registration = index.insert(&ops, between(0, 9), Probe::quiet()).unwrap();
     let section = index.invalidate(between(0, 9), UNMAP);
     scope(|scope| {
@@ -70,7 +70,7 @@ fn a_foreign_section_is_not_waited_for() {
 fn another_notifiers_callback_is_not_waited_for() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let (ops, other) = (index.register_notifier_ops(), index.register_ops());
+    let (ops, other) = (index.register_ops(), index.register_passive_ops());
     let slow = Probe::doing(|_| std::thread::sleep(Duration::from_millis(300)));
     let entered = Arc::new(Gate::default());
     let gate = Arc::clone(&entered);
@@ -91,14 +91,14 @@ fn another_notifiers_callback_is_not_waited_for() {
 fn remove_deferred_does_not_wait_and_its_wait_may_be_bounded() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_notifier_ops();
+    let ops = index.register_ops();
     let sleeper = Sleeper::new();
     let registration = index.insert(&ops, between(0, 9), sleeper.probe()).unwrap();
     scope(|scope| {
         scope.spawn(|| touch(&index, 0, 9));
         sleeper.wait_for(1);
         let removal = within(PATIENCE, || registration.remove_deferred()).unwrap();
-        assert!(index.pin().find(&ops, Interval::FULL).unwrap().is_none());
+        assert!(index.pin().find(&ops, Interval::FULL).is_none());
         for timeout in [Duration::ZERO, MOMENT] {
             assert_eq!((removal.wait_timeout(timeout), sleeper.count()), (Err(WaitError::TimedOut), 1));
         }
@@ -113,7 +113,7 @@ fn remove_deferred_does_not_wait_and_its_wait_may_be_bounded() {
 fn a_removal_in_its_own_callback_waits_for_the_others() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_notifier_ops();
+    let ops = index.register_ops();
     let sleeper = Sleeper::new();
     let (own, removal) = (Arc::new(Mutex::new(None::<Registration<Probe>>)), Arc::new(Mutex::new(None)));
     let (inside, leave) = (Arc::clone(&sleeper.inside), Arc::clone(&sleeper.leave));
@@ -147,7 +147,7 @@ fn a_removal_in_its_own_callback_waits_for_the_others() {
 fn the_second_pass_is_waited_for() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_notifier_ops();
+    let ops = index.register_ops();
     let (entered, leave) = (Arc::new(Gate::default()), Arc::new(Gate::default()));
     let gates = (Arc::clone(&entered), Arc::clone(&leave));
     let probe = Probe::quiet().then(move |_| {
@@ -170,7 +170,7 @@ fn the_second_pass_is_waited_for() {
 fn a_removal_between_the_passes_waits_for_the_second() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_notifier_ops();
+    let ops = index.register_ops();
     let first = index.insert(&ops, between(0, 9), Probe::quiet()).unwrap();
     let held = first.hold();
     let sleeper = Sleeper::new();
@@ -191,7 +191,7 @@ fn a_removal_between_the_passes_waits_for_the_second() {
 fn a_removal_before_its_turn_is_not_told() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_notifier_ops();
+    let ops = index.register_ops();
     let sleeper = Sleeper::new();
     let first = index.insert(&ops, between(0, 9), sleeper.probe()).unwrap();
     let second = index.insert(&ops, between(1, 9), Probe::quiet()).unwrap();
@@ -210,7 +210,7 @@ fn a_removal_before_its_turn_is_not_told() {
 fn a_barrier_waits_for_all_deferred_removals() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_notifier_ops();
+    let ops = index.register_ops();
     let (inside, payload) = (Arc::new(AtomicUsize::new(0)), Arc::new(()));
     let probe = || {
         let (inside, payload) = (Arc::clone(&inside), Arc::clone(&payload));
@@ -242,7 +242,7 @@ fn a_barrier_waits_for_all_deferred_removals() {
 fn a_barrier_waits_for_what_a_batch_removed() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_notifier_ops();
+    let ops = index.register_ops();
     let sleeper = Sleeper::new();
     let registration = index.insert(&ops, between(0, 9), sleeper.probe()).unwrap();
     scope(|scope| {
@@ -250,7 +250,7 @@ fn a_barrier_waits_for_what_a_batch_removed() {
         sleeper.wait_for(1);
         let mut batch = index.batch();
         batch.remove(registration).unwrap();
-        within(PATIENCE, || batch.commit()).unwrap();
+        let _ = within(PATIENCE, || batch.commit()).unwrap();
         let barrier = scope.spawn(|| {
             index.barrier().unwrap();
             sleeper.count()
@@ -267,7 +267,7 @@ fn a_barrier_waits_for_what_a_batch_removed() {
 fn the_order_under_the_users_lock_does_not_deadlock() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_notifier_ops();
+    let ops = index.register_ops();
     let stop = Gate::default();
     scope(|scope| {
         scope.spawn(|| {
@@ -316,7 +316,7 @@ impl Drop for Restless {
 fn a_payload_may_change_the_index_when_it_is_dropped() {
     let _deadline = deadline();
     let index = Arc::new(NotifierIndex::new());
-    let (ops, restless) = (index.register_notifier_ops(), index.register_ops());
+    let (ops, restless) = (index.register_ops(), index.register_passive_ops());
     let dropped = Arc::new(AtomicUsize::new(0));
     for _ in 0..100 {
         let payload = Restless { index: Arc::downgrade(&index), ops, dropped: Arc::clone(&dropped) };

@@ -14,7 +14,7 @@ use crate::support::{Gate, MOMENT, PATIENCE, Probe, UNMAP, between, deadline, to
 fn all_first_passes_come_before_all_second_ones() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let owners = [index.register_notifier_ops(), index.register_notifier_ops()];
+    let owners = [index.register_ops(), index.register_ops()];
     let log = Arc::new(Mutex::new(Vec::new()));
     let mut registrations = Vec::new();
     for (owner, ops) in owners.iter().enumerate() {
@@ -35,7 +35,7 @@ fn all_first_passes_come_before_all_second_ones() {
 fn refusals_and_panics_keep_the_order() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_notifier_ops();
+    let ops = index.register_ops();
     let log = Arc::new(Mutex::new(Vec::new()));
     let probe = |at: u64| {
         let (first, second) = (Arc::clone(&log), Arc::clone(&log));
@@ -57,7 +57,7 @@ fn refusals_and_panics_keep_the_order() {
 fn many_refusals_lose_no_second_pass() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_notifier_ops();
+    let ops = index.register_ops();
     let answer = |at: u64| if at % 2 == 1 { Err(WouldBlock) } else { Ok(()) };
     let registrations: Vec<_> = (0..500)
         .map(|at| index.insert(&ops, Interval::point(at), Probe::answering(move |_| answer(at))).unwrap())
@@ -108,7 +108,7 @@ fn clock() -> &'static Mailbox<(Instant, usize)> {
 fn a_hundred_devices_cost_one_wait() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_notifier_ops();
+    let ops = index.register_ops();
     let devices: Vec<_> = (0..DEVICES)
         .map(|number| index.insert(&ops, Interval::point(number as u64), Device { number }).unwrap())
         .collect();
@@ -128,7 +128,7 @@ fn a_hundred_devices_cost_one_wait() {
 fn parallel_sections_have_passes_of_their_own() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_notifier_ops();
+    let ops = index.register_ops();
     let gates = Arc::new([Gate::default(), Gate::default()]);
     let (first, second) = (Arc::clone(&gates), Arc::clone(&gates));
     let probe = Probe::doing(move |told| {

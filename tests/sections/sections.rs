@@ -31,7 +31,7 @@ fn sections_are_counted() {
 fn the_event_says_why_and_who() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_notifier_ops();
+    let ops = index.register_ops();
     let seen = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&seen);
     let probe = Probe::doing(move |told| {
@@ -55,7 +55,7 @@ fn the_event_says_why_and_who() {
 fn the_ends_of_the_address_space_are_told() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_notifier_ops();
+    let ops = index.register_ops();
     let [first, last, all] = [between(0, 0), between(u64::MAX, u64::MAX), Interval::FULL]
         .map(|at| index.insert(&ops, at, Probe::quiet()).unwrap());
     touch(&index, u64::MAX, u64::MAX);
@@ -71,7 +71,7 @@ fn the_ends_of_the_address_space_are_told() {
 fn sections_end_in_any_order() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let registration = index.insert(&ops, between(0, 9), ()).unwrap();
     let filled = |timeout| registration.read_begin_timeout(between(0, 9), timeout).map(|_| ());
     let elsewhere = |timeout| scope(|scope| scope.spawn(|| filled(timeout)).join().unwrap());
@@ -88,7 +88,7 @@ fn sections_end_in_any_order() {
 fn more_sections_than_slots_are_safe() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_notifier_ops();
+    let ops = index.register_ops();
     let probe = index.insert(&ops, between(0, 9999), Probe::quiet()).unwrap();
     let mut sections: Vec<_> = (0..MANY as u64).map(|at| index.invalidate(Interval::point(at), UNMAP)).collect();
     assert_eq!(probe.payload().calls(), MANY as u64);
@@ -129,7 +129,7 @@ fn overflowing(index: &NotifierIndex) -> Vec<notifier_index::Invalidation<'_>> {
 fn an_overflowing_section_forbids_only_what_would_wait_for_it() {
     let _deadline = deadline();
     let (index, other) = (NotifierIndex::new(), NotifierIndex::new());
-    let (ops, other_ops) = (index.register_ops(), other.register_ops());
+    let (ops, other_ops) = (index.register_passive_ops(), other.register_passive_ops());
     let _sections = overflowing(&index);
     let far = between(1 << 20, 1 << 21);
     let registration = index.insert(&ops, far, ()).unwrap();
@@ -145,8 +145,8 @@ fn an_overflowing_section_forbids_only_what_would_wait_for_it() {
 fn a_callback_of_an_overflowing_section_is_known_to_its_thread() {
     let _deadline = deadline();
     let (index, other) = (Arc::new(NotifierIndex::new()), NotifierIndex::new());
-    let ops = index.register_notifier_ops();
-    let (victims, others) = (index.register_ops(), other.register_ops());
+    let ops = index.register_ops();
+    let (victims, others) = (index.register_passive_ops(), other.register_passive_ops());
     let inserted =
         (index.insert(&victims, Interval::FULL, ()).unwrap(), other.insert(&others, Interval::FULL, ()).unwrap());
     let (given, other) = (Mutex::new(Some(inserted)), Arc::new(other));
@@ -170,7 +170,7 @@ fn a_callback_of_an_overflowing_section_is_known_to_its_thread() {
 fn a_storm_of_overflowing_sections_starves_no_filler() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let registration = index.insert(&ops, between(1 << 20, 1 << 21), ()).unwrap();
     let (stop, started) = (Gate::default(), AtomicUsize::new(0));
     let storm = |at: u64| {
@@ -202,7 +202,7 @@ fn a_storm_of_overflowing_sections_starves_no_filler() {
 fn more_threads_than_slots_are_safe() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let registration = index.insert(&ops, between(0, 9999), ()).unwrap();
     let (inside, stop) = (AtomicUsize::new(0), Gate::default());
     let threads = if cfg!(tiny_nodes) { 8 } else { 150 };
@@ -234,7 +234,7 @@ fn more_threads_than_slots_are_safe() {
 fn two_indexes_never_touch() {
     let _deadline = deadline();
     let (one, two) = (NotifierIndex::new(), NotifierIndex::new());
-    let (ops_one, ops_two) = (one.register_notifier_ops(), two.register_notifier_ops());
+    let (ops_one, ops_two) = (one.register_ops(), two.register_ops());
     let told = one.insert(&ops_one, Interval::FULL, Probe::quiet()).unwrap();
     let untold = two.insert(&ops_two, Interval::FULL, Probe::quiet()).unwrap();
     let ticket = untold.read_begin(Interval::FULL).unwrap();
@@ -254,7 +254,7 @@ fn two_indexes_never_touch() {
 fn close_releases_each_notifier_once() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let (ops, others) = (index.register_notifier_ops(), index.register_notifier_ops());
+    let (ops, others) = (index.register_ops(), index.register_ops());
     let release = || {
         Probe::doing(|told| {
             assert_eq!((told.reason(), told.interval(), told.may_block()), (Reason::Release, Interval::FULL, true));
@@ -271,7 +271,7 @@ fn close_releases_each_notifier_once() {
     assert!(registrations.iter().all(|one| (one.payload().calls(), one.payload().finishes()) == (1, 1)));
     assert!(matches!(index.insert(&ops, Interval::point(1), release()), Err(InsertError::Closed(_))));
     assert_eq!(registrations[0].read_begin(Interval::point(0)).unwrap_err(), BeginError::Closed);
-    assert!(index.pin().find(&ops, Interval::point(7)).unwrap().is_some());
+    assert!(index.pin().find(&ops, Interval::point(7)).is_some());
     let version = index.version();
     index.close().unwrap();
     assert_eq!((index.version(), registrations[0].payload().calls()), (version, 1), "closed already");
@@ -287,7 +287,7 @@ fn close_misses_no_insert() {
     let _deadline = deadline();
     for _ in 0..100 {
         let index = NotifierIndex::new();
-        let ops = index.register_notifier_ops();
+        let ops = index.register_ops();
         let inserted = scope(|scope| {
             let inserter = scope.spawn(|| {
                 let probes = (0..200).map_while(|at| index.insert(&ops, Interval::point(at), Probe::quiet()).ok());
@@ -306,7 +306,7 @@ fn close_misses_no_insert() {
 fn parallel_sections_each_tell_once() {
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_notifier_ops();
+    let ops = index.register_ops();
     let probes: Vec<_> =
         (0..10).map(|at| index.insert(&ops, between(at * 10, at * 10 + 9), Probe::quiet()).unwrap()).collect();
     scope(|scope| {

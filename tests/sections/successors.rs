@@ -10,7 +10,7 @@ fn the_next_section_in_a_slot_is_another_one() {
     const ROUNDS: u64 = 20;
     let _deadline = deadline();
     let index = NotifierIndex::new();
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let registration = index.insert(&ops, between(0, 99), ()).unwrap();
     for round in 1..=ROUNDS {
         let met = index.invalidate(Interval::point(50), UNMAP);

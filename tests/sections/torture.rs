@@ -130,7 +130,7 @@ impl Dice {
 impl World {
     fn new(near: &Arc<NearMisses>, breaks: Breaks) -> Self {
         let index = NotifierIndex::new();
-        let ops = index.register_notifier_ops();
+        let ops = index.register_ops();
         let (near, mirrors) = (Arc::clone(near), RwLock::default());
         let (generations, inside, slots) = Default::default();
         World { index, ops, generations, inside, mirrors, slots, near, breaks }
@@ -199,7 +199,7 @@ impl World {
         let use_kept = dice.below(3) > 0;
         let held = match kept.take().filter(|_| use_kept) {
             Some(held) => held,
-            None => match self.index.pin().find(&self.ops, range).unwrap() {
+            None => match self.index.pin().find(&self.ops, range) {
                 Some(hit) => hit.hold(),
                 None => return dice.pause(),
             },
@@ -269,7 +269,7 @@ impl World {
         if dice.below(3) == 0 {
             let mut batch = self.index.batch();
             batch.update(&registration, bounds).unwrap();
-            batch.commit().unwrap();
+            let _ = batch.commit().unwrap();
         } else {
             registration.update(bounds).unwrap();
         }

@@ -67,7 +67,7 @@ pub(crate) fn run(tests: &[&TestDescAndFn]) {
 fn warm_up() {
     use notifier_index::{Event, Interval, NotifierIndex, Reason};
     let index = NotifierIndex::new();
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let registration = index.insert(&ops, Interval::FULL, ()).expect("room");
     drop((index.invalidate(Interval::FULL, Event::new(Reason::Unmap)), index.pin(), index.reader()));
     drop(registration.remove_deferred().expect("room"));

@@ -86,7 +86,7 @@ pub(super) struct Machine {
 impl Machine {
     pub(super) fn new(data: &[u8]) -> Arc<Self> {
         let index = NotifierIndex::new();
-        let ops = index.register_notifier_ops();
+        let ops = index.register_ops();
         let state = State { bytes: data.to_vec(), ..State::default() };
         Arc::new(Machine { index, ops, state: Mutex::new(state) })
     }

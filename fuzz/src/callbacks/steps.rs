@@ -165,7 +165,7 @@ impl Machine {
     /// The whole content.
     fn look(&self) -> Option<()> {
         let snapshot = self.index.snapshot();
-        let hits = snapshot.find_all(&self.ops, Interval::FULL).expect("ours");
+        let hits = snapshot.find_all(&self.ops, Interval::FULL);
         let mut found: Vec<(u64, Interval)> = hits.map(|hit| (hit.payload().id, hit.interval())).collect();
         found.sort_unstable();
         let state = self.state();

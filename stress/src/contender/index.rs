@@ -101,7 +101,7 @@ impl<W: Way> Contender for IndexContender<W> {
 
     fn new() -> Self {
         let index = NotifierIndex::new();
-        let owners = std::array::from_fn(|_| index.register_ops());
+        let owners = std::array::from_fn(|_| index.register_passive_ops());
         IndexContender { index, owners, way: PhantomData }
     }
 
@@ -157,7 +157,7 @@ impl<W: Way> Session for IndexSession<'_, W> {
     fn find(&mut self, owner: Owner, span: Span) -> Sighting {
         let ops = &self.contender.owners[owner as usize];
         W::look(&mut self.access, |view| {
-            let hit = view.find(ops, interval(span)).expect("the owner belongs to this index");
+            let hit = view.find(ops, interval(span));
             Sighting { found: hit.map(|hit| found(owner, &hit)), version: Some(view.version()) }
         })
     }
@@ -165,7 +165,7 @@ impl<W: Way> Session for IndexSession<'_, W> {
     fn find_all(&mut self, owner: Owner, span: Span, all: &mut Vec<Found>) -> Option<u64> {
         let ops = &self.contender.owners[owner as usize];
         W::look(&mut self.access, |view| {
-            let hits = view.find_all(ops, interval(span)).expect("the owner belongs to this index");
+            let hits = view.find_all(ops, interval(span));
             all.extend(hits.map(|hit| found(owner, &hit)));
             Some(view.version())
         })

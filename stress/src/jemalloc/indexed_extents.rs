@@ -62,7 +62,7 @@ pub(crate) struct IndexedExtents {
 impl Default for IndexedExtents {
     fn default() -> Self {
         let index = NotifierIndex::new();
-        let ops = index.register_notifier_ops();
+        let ops = index.register_ops();
         IndexedExtents { index, ops, alive: Arc::default(), mirror: Arc::default() }
     }
 }
@@ -239,7 +239,7 @@ impl ExtentFinder for IndexFinder<'_> {
             cover.all.clear();
             cover.all.extend(all(view, ops, range));
             cover.any_owner_count = Some(view.overlapping(interval(range)).count());
-            cover.gap = Some(view.gap_at(ops, inside).ok().flatten().map(span));
+            cover.gap = Some(view.gap_at(ops, inside).map(span));
         });
     }
 
@@ -257,13 +257,13 @@ impl ExtentFinder for IndexFinder<'_> {
         let point = Interval::point(range.start());
         match way {
             // Through the hit, while the reader keeps its version.
-            Way::Reader => match self.reader.view().find(ops, point).ok().flatten() {
+            Way::Reader => match self.reader.view().find(ops, point) {
                 Some(hit) => mirror_fill::through_hit(mirror, hit, interval(range), linger),
                 None => Fill::Nowhere,
             },
             // Through a counted handle, so that nobody waits with a pin.
             Way::Guard | Way::Snapshot | Way::Locked => {
-                let held = index.pin().find(ops, point).ok().flatten().map(|hit| hit.hold());
+                let held = index.pin().find(ops, point).map(|hit| hit.hold());
                 held.map_or(Fill::Nowhere, |held| mirror_fill::through_held(mirror, &held, interval(range), linger))
             }
         }
@@ -287,12 +287,12 @@ impl IndexFinder<'_> {
 }
 
 fn find(view: &View<'_>, ops: &Ops<Extent>, address: u64) -> Answer {
-    let hit = view.find(ops, Interval::point(address)).ok().flatten();
+    let hit = view.find(ops, Interval::point(address));
     Answer { version: view.version(), found: hit.map(|hit| found(&hit)) }
 }
 
 fn all<'v>(view: &View<'v>, ops: &Ops<Extent>, range: Span) -> impl Iterator<Item = Found> + use<'v> {
-    view.find_all(ops, interval(range)).into_iter().flatten().map(|hit| found(&hit))
+    view.find_all(ops, interval(range)).map(|hit| found(&hit))
 }
 
 fn found(hit: &Hit<'_, Extent>) -> Found {

@@ -21,7 +21,7 @@ const NOTIFIERS: u64 = 100;
 pub(crate) fn scene(faults: &Arc<Faults>, marks: &mut Marks) {
     let ledger = Ledger::new(Arc::clone(faults));
     let index = NotifierIndex::with_config(Config::new().retired_limit(LIMIT));
-    let ops = index.register_ops::<Actor>();
+    let ops = index.register_passive_ops::<Actor>();
     let insert = |id| index.insert(&ops, Interval::point(id), Actor::new(&ledger, id, None, None));
     let mut all: Vec<_> = (0..NOTIFIERS).filter_map(|id| insert(id).ok()).collect();
     std::thread::scope(|scope| {

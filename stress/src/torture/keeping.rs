@@ -52,7 +52,7 @@ pub(crate) fn hold(seat: &Seat) {
     let at = Interval::point(seat.draw(|draws| seat.world.address(draws)));
     let owner = if seat.one_in(2) { EXTENTS } else { TOLD };
     let guard = seat.world.index.pin();
-    let held = guard.find(seat.world.ops(owner), at).ok().flatten().map(|hit| hit.hold());
+    let held = guard.find(seat.world.ops(owner), at).map(|hit| hit.hold());
     drop(guard);
     let mut kept = seat.kept.borrow_mut();
     kept.holds.extend(held.into_iter().flat_map(|held| [held.clone(), held]));

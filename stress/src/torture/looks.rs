@@ -43,27 +43,24 @@ fn question(seat: &Seat) -> Query {
 /// What the view says, with every payload in it checked.
 pub(crate) fn answer(seat: &Seat, view: View<'_>, query: &Query) -> Answer {
     let (world, version) = (&*seat.world, view.version());
-    const OURS: &str = "the owner belongs to this index";
     let one =
         |owner: Owner, hit: Option<Hit<'_, Actor>>| Answer::One(hit.map(|hit| found(world, owner, &hit, version)));
     let many = |owner: Owner, hits: notifier_index::Hits<'_, Actor>| {
         Answer::Many(hits.map(|hit| found(world, owner, &hit, version)).collect())
     };
     match *query {
-        Query::Find { owner, span } => one(owner, view.find(world.ops(owner), interval(span)).expect(OURS)),
-        Query::FindAll { owner, span } => many(owner, view.find_all(world.ops(owner), interval(span)).expect(OURS)),
-        Query::Containing { owner, span } => {
-            many(owner, view.containing(world.ops(owner), interval(span)).expect(OURS))
-        }
+        Query::Find { owner, span } => one(owner, view.find(world.ops(owner), interval(span))),
+        Query::FindAll { owner, span } => many(owner, view.find_all(world.ops(owner), interval(span))),
+        Query::Containing { owner, span } => many(owner, view.containing(world.ops(owner), interval(span))),
         Query::Overlapping { span } => {
             Answer::Many(view.overlapping(interval(span)).filter_map(|hit| found_any(world, hit, version)).collect())
         }
-        Query::FirstAfter { owner, address } => one(owner, view.first_after(world.ops(owner), address).expect(OURS)),
-        Query::LastBefore { owner, address } => one(owner, view.last_before(world.ops(owner), address).expect(OURS)),
-        Query::GapAt { owner, address } => Answer::Gap(view.gap_at(world.ops(owner), address).expect(OURS).map(span)),
+        Query::FirstAfter { owner, address } => one(owner, view.first_after(world.ops(owner), address)),
+        Query::LastBefore { owner, address } => one(owner, view.last_before(world.ops(owner), address)),
+        Query::GapAt { owner, address } => Answer::Gap(view.gap_at(world.ops(owner), address).map(span)),
         Query::FindMany { owner, ref spans } => Answer::Each(find_many(seat, view, owner, spans)),
         Query::Len => Answer::Count(view.len()),
-        Query::LenOf { owner } => Answer::Count(view.len_of(world.ops(owner)).expect(OURS)),
+        Query::LenOf { owner } => Answer::Count(view.len_of(world.ops(owner))),
     }
 }
 
@@ -124,11 +121,11 @@ fn quick_find<'v>(seat: &Seat, view: impl FnOnce() -> View<'v>, draws: &mut Draw
     let at = point(seat, draws);
     if !is_logged {
         let view = view();
-        return check(seat, at, view.version(), view.find(seat.world.ops(EXTENTS), at).ok().flatten());
+        return check(seat, at, view.version(), view.find(seat.world.ops(EXTENTS), at));
     }
     let started = seat.start();
     let view = view();
-    let hit = view.find(seat.world.ops(EXTENTS), at).ok().flatten();
+    let hit = view.find(seat.world.ops(EXTENTS), at);
     let answer = Answer::One(hit.map(|hit| found(&seat.world, EXTENTS, &hit, view.version())));
     seat.log_query(started, view.version(), Query::Find { owner: EXTENTS, span: span(at) }, answer);
 }
@@ -199,7 +196,7 @@ pub(crate) fn snapshot_finds(seat: &Seat, draws: &mut Draws) {
         let view = snapshot.view();
         for _ in 0..CHUNK {
             let at = point(seat, draws);
-            check(seat, at, view.version(), view.find(seat.world.ops(EXTENTS), at).ok().flatten());
+            check(seat, at, view.version(), view.find(seat.world.ops(EXTENTS), at));
         }
         drop(ask_view(seat, started, floor, view));
         note_chunk(seat, floor, view.version(), CHUNK);

@@ -55,7 +55,7 @@ pub(crate) fn fill(seat: &Seat) {
     let kept = seat.kept.borrow_mut().filler.take().filter(|_| !seat.one_in(3));
     let held = kept.or_else(|| {
         let guard = seat.world.index.pin();
-        guard.find(seat.world.ops(PAGED), interval(range)).ok().flatten().map(|hit| hit.hold())
+        guard.find(seat.world.ops(PAGED), interval(range)).map(|hit| hit.hold())
     });
     let Some(held) = held else { return pause(seat) };
     fill_held(seat, &held, range);

@@ -68,7 +68,7 @@ pub(crate) fn section(seat: &Seat) {
 /// Inside a section its own thread cannot wait for it.
 fn check_own_wait_is_refused(seat: &Seat, range: Span) {
     let guard = seat.world.index.pin();
-    let Ok(Some(hit)) = guard.find(seat.world.ops(TOLD), interval(range)) else { return };
+    let Some(hit) = guard.find(seat.world.ops(TOLD), interval(range)) else { return };
     let bounds = span(hit.interval());
     let common = Span::between(bounds.start().max(range.start()), bounds.last().min(range.last()));
     let held = hit.hold();
@@ -92,7 +92,7 @@ pub(crate) fn fill(seat: &Seat) {
     let owner = if seat.one_in(4) { EXTENTS } else { TOLD };
     let patience = Patience::new();
     let guard = seat.world.index.pin();
-    let Ok(Some(hit)) = guard.find(seat.world.ops(owner), at) else { return };
+    let Some(hit) = guard.find(seat.world.ops(owner), at) else { return };
     if seat.one_in(4) {
         // Through the hit, which knows a version in which it is covered, unless it would have to wait.
         match hit.read_begin(at) {

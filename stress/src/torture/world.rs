@@ -132,7 +132,7 @@ impl World {
         let at = self.owner_count.load(Ordering::Relaxed);
         let place = self.owners.get(at)?;
         let is_told = ![KEEPER, EXTENTS].contains(&(at as Owner)) && (at < FIRST_OWNERS || at.is_multiple_of(2));
-        let ops = if is_told { self.index.register_notifier_ops() } else { self.index.register_ops() };
+        let ops = if is_told { self.index.register_ops() } else { self.index.register_passive_ops() };
         assert_eq!(ops.number() as usize, at, "owners are numbered in order of registration");
         place.set(ops).expect("one thread at a time registers");
         // Release, partner of the Acquire in `owner_count`.

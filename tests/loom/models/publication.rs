@@ -16,16 +16,16 @@ pub(crate) const VISIBLE: Model = Model {
     floor: 29_000,
     run: || {
         let index = Arc::new(NotifierIndex::new());
-        let ops = index.register_ops::<u32>();
+        let ops = index.register_passive_ops::<u32>();
         let writer = Arc::clone(&index);
         let inserter = thread::spawn(move || {
             let registration = writer.insert(&ops, interval(10, 19), 7).unwrap();
-            assert!(writer.pin().find(&ops, Interval::point(15)).unwrap().is_some());
+            assert!(writer.pin().find(&ops, Interval::point(15)).is_some());
             registration
         });
         {
             let guard = index.pin();
-            if let Some(hit) = guard.find(&ops, Interval::point(15)).unwrap() {
+            if let Some(hit) = guard.find(&ops, Interval::point(15)) {
                 assert_eq!(*hit.payload(), 7);
             }
         }
@@ -42,7 +42,7 @@ pub(crate) const NOTHING_LOST: Model = Model {
     floor: 1_700,
     run: || {
         let index = Arc::new(NotifierIndex::new());
-        let ops = index.register_ops::<u32>();
+        let ops = index.register_passive_ops::<u32>();
         let writer = Arc::clone(&index);
         let other = thread::spawn(move || writer.insert(&ops, interval(30, 39), 2).unwrap());
         let one = index.insert(&ops, interval(10, 19), 1).unwrap();
@@ -50,8 +50,8 @@ pub(crate) const NOTHING_LOST: Model = Model {
         assert_eq!(index.len(), 2);
         assert_ne!(one.version(), two.version());
         let guard = index.pin();
-        assert_eq!(*guard.find(&ops, Interval::point(10)).unwrap().expect("inserted").payload(), 1);
-        assert_eq!(*guard.find(&ops, Interval::point(30)).unwrap().expect("inserted").payload(), 2);
+        assert_eq!(*guard.find(&ops, Interval::point(10)).expect("inserted").payload(), 1);
+        assert_eq!(*guard.find(&ops, Interval::point(30)).expect("inserted").payload(), 2);
     },
 };
 
@@ -64,7 +64,7 @@ pub(crate) const AGREE: Model = Model {
     floor: 10_000,
     run: || {
         let index = Arc::new(NotifierIndex::new());
-        let ops = index.register_ops::<u32>();
+        let ops = index.register_passive_ops::<u32>();
         let writer = Arc::clone(&index);
         let inserter = thread::spawn(move || {
             let registration = writer.insert(&ops, interval(10, 19), 7).unwrap();
@@ -79,7 +79,7 @@ pub(crate) const AGREE: Model = Model {
         assert!(by_snapshot.view().version() <= by_guard, "the guard is behind the snapshot");
         assert!(by_guard <= by_reader, "the reader is behind the guard");
         assert!(by_reader <= index.version(), "the index is behind the reader");
-        let found = guard.find(&ops, Interval::point(15)).unwrap().is_some();
+        let found = guard.find(&ops, Interval::point(15)).is_some();
         assert!(found || by_reader == 0, "the guard does not find what the reader's version has");
         drop(guard);
         drop(by_snapshot);
@@ -96,13 +96,13 @@ pub(crate) const DEAD: Model = Model {
     floor: 50,
     run: || {
         let index = Arc::new(NotifierIndex::new());
-        let ops = index.register_ops::<u32>();
+        let ops = index.register_passive_ops::<u32>();
         let registration = index.insert(&ops, interval(10, 19), 7).unwrap();
         let held = registration.hold();
         let finder = Arc::clone(&index);
         let finding = thread::spawn(move || {
             let guard = finder.pin();
-            assert!(held.is_live() || guard.find(&ops, Interval::point(15)).unwrap().is_none(), "dead, and found");
+            assert!(held.is_live() || guard.find(&ops, Interval::point(15)).is_none(), "dead, and found");
         });
         drop(registration);
         finding.join().unwrap();
@@ -130,7 +130,7 @@ pub(crate) const CLOSE: Model = Model {
     floor: 1_100,
     run: || {
         let index = Arc::new(NotifierIndex::new());
-        let ops = index.register_notifier_ops::<Told>();
+        let ops = index.register_ops::<Told>();
         let told = Arc::new(AtomicU32::new(0));
         let (writer, counter) = (Arc::clone(&index), Arc::clone(&told));
         let inserter = thread::spawn(move || writer.insert(&ops, interval(10, 19), Told(counter)));

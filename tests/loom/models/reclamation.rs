@@ -26,14 +26,14 @@ pub(crate) const PIN: Model = Model {
     floor: 72_000,
     run: || {
         let index = Arc::new(NotifierIndex::new());
-        let ops = index.register_ops::<u32>();
+        let ops = index.register_passive_ops::<u32>();
         let registration = index.insert(&ops, interval(10, 19), 7).unwrap();
         let finder = Arc::clone(&index);
         let finding = thread::spawn(move || {
             let guard = finder.pin();
             let view = guard.view();
-            let hit = view.find(&ops, Interval::point(15)).unwrap();
-            let again = view.find(&ops, Interval::point(15)).unwrap();
+            let hit = view.find(&ops, Interval::point(15));
+            let again = view.find(&ops, Interval::point(15));
             assert_eq!(hit.map(|hit| *hit.payload()), again.map(|hit| *hit.payload()));
         });
         registration.remove().unwrap();
@@ -51,14 +51,14 @@ pub(crate) const SNAPSHOT: Model = Model {
     floor: 8_600,
     run: || {
         let index = Arc::new(NotifierIndex::new());
-        let ops = index.register_ops::<u32>();
+        let ops = index.register_passive_ops::<u32>();
         let registration = index.insert(&ops, interval(10, 19), 7).unwrap();
         let finder = Arc::clone(&index);
         let finding = thread::spawn(move || {
             let snapshot = finder.snapshot();
             let view = snapshot.view();
-            let hit = view.find(&ops, Interval::point(15)).unwrap();
-            let again = view.find(&ops, Interval::point(15)).unwrap();
+            let hit = view.find(&ops, Interval::point(15));
+            let again = view.find(&ops, Interval::point(15));
             assert_eq!(hit.map(|hit| *hit.payload()), again.map(|hit| *hit.payload()));
         });
         registration.remove().unwrap();
@@ -76,16 +76,16 @@ pub(crate) const OWNERS: Model = Model {
     floor: 44,
     run: || {
         let index = Arc::new(NotifierIndex::new());
-        let ops = index.register_ops::<u32>();
+        let ops = index.register_passive_ops::<u32>();
         let registration = index.insert(&ops, interval(10, 19), 7).unwrap();
         let (mine, theirs) = (index.snapshot(), index.snapshot());
         registration.remove().unwrap();
         index.maintain();
         let finding = thread::spawn(move || {
-            assert!(theirs.find(&ops, Interval::point(15)).unwrap().is_some());
+            assert!(theirs.find(&ops, Interval::point(15)).is_some());
             drop(theirs);
         });
-        assert!(mine.find(&ops, Interval::point(15)).unwrap().is_some());
+        assert!(mine.find(&ops, Interval::point(15)).is_some());
         drop(mine);
         index.maintain();
         finding.join().unwrap();
@@ -101,7 +101,7 @@ pub(crate) const GRACE: Model = Model {
     floor: 850,
     run: || {
         let index = Arc::new(NotifierIndex::new());
-        let ops = index.register_ops::<u32>();
+        let ops = index.register_passive_ops::<u32>();
         let filling = index.insert(&ops, interval(30, 39), 1).unwrap();
         let registration = index.insert(&ops, interval(10, 19), 7).unwrap();
         let guard = index.pin();
@@ -113,7 +113,7 @@ pub(crate) const GRACE: Model = Model {
         let writer = Arc::clone(&index);
         let freeing = thread::spawn(move || writer.insert(&ops, interval(50, 59), 2).unwrap());
         thread::yield_now();
-        assert!(view.find(&ops, Interval::point(15)).unwrap().is_some());
+        assert!(view.find(&ops, Interval::point(15)).is_some());
         drop(guard);
         // The first pin of a thread looks whether the grace period has passed.
         let looker = Arc::clone(&index);
@@ -131,7 +131,7 @@ pub(crate) const SLOTS: Model = Model {
     floor: 3_300,
     run: || {
         let index = Arc::new(NotifierIndex::new());
-        let ops = index.register_ops::<u32>();
+        let ops = index.register_passive_ops::<u32>();
         let writer = Arc::clone(&index);
         let other = thread::spawn(move || writer.insert(&ops, interval(30, 39), 2).unwrap());
         let one = index.insert(&ops, interval(10, 19), 1).unwrap();
@@ -149,7 +149,7 @@ pub(crate) const SLABS: Model = Model {
     floor: 100,
     run: || {
         let index = Arc::new(NotifierIndex::new());
-        let ops = index.register_ops::<u32>();
+        let ops = index.register_passive_ops::<u32>();
         let writer = Arc::clone(&index);
         let other = thread::spawn(move || writer.insert(&ops, interval(30, 39), 2).unwrap());
         index.maintain();
@@ -167,13 +167,13 @@ pub(crate) const HANDLES: Model = Model {
     run: || {
         let drops = Arc::new(AtomicU32::new(0));
         let index = NotifierIndex::new();
-        let ops = index.register_ops::<Payload>();
+        let ops = index.register_passive_ops::<Payload>();
         let registration = index.insert(&ops, interval(10, 19), Payload(Arc::clone(&drops))).unwrap();
         let held = registration.hold();
         let snapshot = index.snapshot();
         let counter = Arc::clone(&drops);
         let user = thread::spawn(move || {
-            assert!(snapshot.find(&ops, Interval::point(15)).unwrap().is_some());
+            assert!(snapshot.find(&ops, Interval::point(15)).is_some());
             drop(snapshot);
             let _payload: &Payload = held.payload();
             assert_eq!(counter.load(Ordering::Relaxed), 0);

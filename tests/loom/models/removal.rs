@@ -58,7 +58,7 @@ pub(crate) const CALLBACK: Model = Model {
     floor: 20_000,
     run: || {
         let (index, resource) = (Arc::new(NotifierIndex::new()), Resource::new());
-        let ops = index.register_notifier_ops::<User>();
+        let ops = index.register_ops::<User>();
         let registration = index.insert(&ops, range(), User(Arc::clone(&resource))).unwrap();
         let initiator = Arc::clone(&index);
         let section = thread::spawn(move || drop(initiator.invalidate(range(), Event::new(Reason::Clear))));
@@ -77,7 +77,7 @@ pub(crate) const BARRIER: Model = Model {
     floor: 58_000,
     run: || {
         let (index, resource) = (Arc::new(NotifierIndex::new()), Resource::new());
-        let ops = index.register_notifier_ops::<User>();
+        let ops = index.register_ops::<User>();
         let registration = index.insert(&ops, range(), User(Arc::clone(&resource))).unwrap();
         let initiator = Arc::clone(&index);
         let section = thread::spawn(move || drop(initiator.invalidate(range(), Event::new(Reason::Clear))));
@@ -129,7 +129,7 @@ pub(crate) const DEFERRED: Model = Model {
     floor: 150_000,
     run: || {
         let (index, resource) = (Arc::new(NotifierIndex::new()), Resource::new());
-        let ops = index.register_notifier_ops::<Leaver>();
+        let ops = index.register_ops::<Leaver>();
         let leaver =
             Leaver { resource: Arc::clone(&resource), registration: Mutex::new(None), removal: Mutex::new(None) };
         let registration = index.insert(&ops, range(), leaver).unwrap();

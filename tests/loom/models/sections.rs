@@ -15,7 +15,7 @@ pub(crate) const INSERT: Model = Model {
     floor: 6_400,
     run: || {
         let (index, source) = (Arc::new(NotifierIndex::new()), Source::new());
-        let ops = index.register_notifier_ops::<Mirror>();
+        let ops = index.register_ops::<Mirror>();
         let (owner, origin) = (Arc::clone(&index), Arc::clone(&source));
         // Who is pinned already pins without a fence: the section must not rest on it.
         let guard = index.pin();
@@ -52,7 +52,7 @@ pub(crate) const NEXT_BELOW: Model = Model {
 
 fn insert_before(next: Interval) {
     let (index, source) = (Arc::new(NotifierIndex::new()), Source::new());
-    let ops = index.register_notifier_ops::<Mirror>();
+    let ops = index.register_ops::<Mirror>();
     let (owner, origin) = (Arc::clone(&index), Arc::clone(&source));
     let filler = thread::spawn(move || {
         let registration = owner.insert(&ops, range(), Mirror::new()).unwrap();
@@ -73,7 +73,7 @@ pub(crate) const SLOT: Model = Model {
     floor: 690,
     run: || {
         let index = Arc::new(NotifierIndex::new());
-        let ops = index.register_ops::<u32>();
+        let ops = index.register_passive_ops::<u32>();
         let registration = Arc::new(index.insert(&ops, range(), 7).unwrap());
         // Keeps the slot of this thread's seat, so that both use the other one.
         let elsewhere = index.invalidate(interval(200, 209), Event::new(Reason::Other));
@@ -101,7 +101,7 @@ pub(crate) const UPDATE: Model = Model {
     floor: 7_100,
     run: || {
         let (index, source) = (Arc::new(NotifierIndex::new()), Source::new());
-        let ops = index.register_notifier_ops::<Mirror>();
+        let ops = index.register_ops::<Mirror>();
         let registration = index.insert(&ops, interval(0, 9), Mirror::new()).unwrap();
         let origin = Arc::clone(&source);
         let filler = thread::spawn(move || {
@@ -123,7 +123,7 @@ pub(crate) const SHRINK: Model = Model {
     floor: 2_200,
     run: || {
         let (index, source) = (Arc::new(NotifierIndex::new()), Source::new());
-        let ops = index.register_notifier_ops::<Mirror>();
+        let ops = index.register_ops::<Mirror>();
         let registration = Arc::new(index.insert(&ops, interval(0, 19), Mirror::new()).unwrap());
         let (theirs, origin) = (Arc::clone(&registration), Arc::clone(&source));
         let filler = thread::spawn(move || fill(&theirs, &origin));
@@ -146,12 +146,12 @@ pub(crate) const SHRINK_HIT: Model = Model {
     floor: 2_100,
     run: || {
         let (index, source) = (Arc::new(NotifierIndex::new()), Source::new());
-        let ops = index.register_notifier_ops::<Mirror>();
+        let ops = index.register_ops::<Mirror>();
         let registration = index.insert(&ops, interval(0, 19), Mirror::new()).unwrap();
         let (finder, origin) = (Arc::clone(&index), Arc::clone(&source));
         let filler = thread::spawn(move || {
             let snapshot = finder.snapshot();
-            let Some(hit) = snapshot.find(&ops, range()).unwrap().filter(|hit| hit.interval().covers(range())) else {
+            let Some(hit) = snapshot.find(&ops, range()).filter(|hit| hit.interval().covers(range())) else {
                 return;
             };
             let Ok(ticket) = hit.read_begin(range()) else { return };
@@ -180,7 +180,7 @@ pub(crate) const KNOWN: Model = Model {
     floor: 9_400,
     run: || {
         let index = Arc::new(NotifierIndex::new());
-        let ops = index.register_notifier_ops::<Mirror>();
+        let ops = index.register_ops::<Mirror>();
         let registration = Arc::new(index.insert(&ops, interval(0, 9), Mirror::new()).unwrap());
         let _ = registration.read_begin(interval(0, 9)).unwrap();
         let theirs = Arc::clone(&registration);
@@ -202,7 +202,7 @@ pub(crate) const OVERFLOW: Model = Model {
     floor: 2_600,
     run: || {
         let (index, source) = (Arc::new(NotifierIndex::new()), Source::new());
-        let ops = index.register_notifier_ops::<Mirror>();
+        let ops = index.register_ops::<Mirror>();
         let registration = Arc::new(index.insert(&ops, range(), Mirror::new()).unwrap());
         let elsewhere = || index.invalidate(interval(100, 109), Event::new(Reason::Other));
         let (one, two) = (elsewhere(), elsewhere());
@@ -224,7 +224,7 @@ pub(crate) const TICKET: Model = Model {
     floor: 20_000,
     run: || {
         let (index, source) = (Arc::new(NotifierIndex::new()), Source::new());
-        let ops = index.register_notifier_ops::<Mirror>();
+        let ops = index.register_ops::<Mirror>();
         let registration = Arc::new(index.insert(&ops, range(), Mirror::new()).unwrap());
         let (theirs, origin) = (Arc::clone(&registration), Arc::clone(&source));
         let filler = thread::spawn(move || fill(&theirs, &origin));
@@ -243,7 +243,7 @@ pub(crate) const WAITER: Model = Model {
     floor: 360,
     run: || {
         let (index, source) = (Arc::new(NotifierIndex::new()), Source::new());
-        let ops = index.register_notifier_ops::<Mirror>();
+        let ops = index.register_ops::<Mirror>();
         let registration = Arc::new(index.insert(&ops, range(), Mirror::new()).unwrap());
         let section = index.invalidate(range(), Event::new(Reason::Clear));
         let (theirs, origin) = (Arc::clone(&registration), Arc::clone(&source));
@@ -267,7 +267,7 @@ pub(crate) const WAITER_OF_TWO: Model = Model {
     floor: 5_300,
     run: || {
         let (index, source) = (Arc::new(NotifierIndex::new()), Source::new());
-        let ops = index.register_notifier_ops::<Mirror>();
+        let ops = index.register_ops::<Mirror>();
         let registration = Arc::new(index.insert(&ops, range(), Mirror::new()).unwrap());
         let one = index.invalidate(range(), Event::new(Reason::Clear));
         let two = index.invalidate(range(), Event::new(Reason::Clear));

@@ -99,7 +99,7 @@ impl World {
 
 fn close() {
     let index = NotifierIndex::new();
-    let world = World { ops: index.register_notifier_ops(), index, is_closed: AtomicBool::new(false) };
+    let world = World { ops: index.register_ops(), index, is_closed: AtomicBool::new(false) };
     let standing = [world.insert().expect("open"), world.insert().expect("open")];
     let late = shuttle::thread::scope(|scope| {
         scope.spawn(|| world.close(&standing));

@@ -36,11 +36,11 @@ impl World {
 
     /// Looks at everything in a view, lazily and twice, and keeps the hits of the first time.
     fn examine(&self, view: View<'_>) {
-        let held: Vec<_> = view.find_all(&self.ops, Interval::FULL).expect("our own").inspect(|_| step()).collect();
+        let held: Vec<_> = view.find_all(&self.ops, Interval::FULL).inspect(|_| step()).collect();
         let first: Vec<_> = held.iter().map(|hit| (hit.interval(), hit.payload().id())).collect();
         pause(128);
         assert_eq!(view.check(), Ok(()));
-        let again = view.find_all(&self.ops, Interval::FULL).expect("our own");
+        let again = view.find_all(&self.ops, Interval::FULL);
         let second: Vec<_> = again.inspect(|_| step()).map(|hit| (hit.interval(), hit.payload().id())).collect();
         assert_eq!(first, second, "of version {}", view.version());
         for (hit, (interval, id)) in held.iter().zip(first) {
@@ -63,7 +63,7 @@ impl World {
 
 fn run() {
     let index = NotifierIndex::new();
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let world = World {
         index,
         ops,
@@ -85,7 +85,7 @@ fn run() {
         scope.spawn(|| {
             let mut reader = world.index.reader();
             world.examine(reader.view());
-            let held = reader.find(&world.ops, Interval::FULL).unwrap().map(|hit| (hit.hold(), hit.payload().id()));
+            let held = reader.find(&world.ops, Interval::FULL).map(|hit| (hit.hold(), hit.payload().id()));
             drop(reader);
             let snapshot = world.index.snapshot();
             (0..2).for_each(|_| world.examine(snapshot.view()));

@@ -55,7 +55,7 @@ fn try_fill(world: &World, held: &Held<Owner>, range: Interval) {
 
 fn fill_what_is_found(world: &World) {
     let range = pages();
-    let found = world.index.pin().find(&world.ops, range).unwrap().map(|hit| hit.hold());
+    let found = world.index.pin().find(&world.ops, range).map(|hit| hit.hold());
     if let Some(held) = found {
         try_fill(world, &held, range);
         try_fill(world, &held, range);

@@ -60,7 +60,7 @@ fn raise(counters: &[AtomicU64; PAGES], range: Interval) {
 impl World {
     pub(crate) fn new() -> Self {
         let index = NotifierIndex::new();
-        let ops = index.register_notifier_ops();
+        let ops = index.register_ops();
         World {
             index,
             ops,

@@ -132,7 +132,7 @@ impl World {
 
 fn run() {
     let index = Arc::new(NotifierIndex::new());
-    let world = World { ops: index.register_notifier_ops(), index };
+    let world = World { ops: index.register_ops(), index };
     let prey = Arc::<Prey>::default();
     let victim = world.insert(0, None);
     let victims_record = Arc::clone(&victim.payload().record);

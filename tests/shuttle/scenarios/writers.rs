@@ -82,7 +82,7 @@ impl World {
         let guard = self.index.pin();
         let view = guard.view();
         assert!(view.version() >= floor, "version {} after {floor}", view.version());
-        let hits = view.find_all(&self.ops, asked).unwrap().inspect(|_| step());
+        let hits = view.find_all(&self.ops, asked).inspect(|_| step());
         let found = hits.map(|hit| Found { owner: 0, id: *hit.payload(), span: span(hit.interval()) });
         let answer = Answer::Many(found.collect());
         near::miss_times("queries overtaken", u64::from(self.index.version() > view.version()));
@@ -121,7 +121,7 @@ impl World {
         assert_eq!(queries.next(), None, "at a version that nobody made");
         let snapshot = self.index.snapshot();
         assert_eq!((snapshot.view().version(), snapshot.view().check()), (model.version(), Ok(())));
-        let hits = snapshot.find_all(&self.ops, Interval::FULL).unwrap();
+        let hits = snapshot.find_all(&self.ops, Interval::FULL);
         let found = hits.map(|hit| Found { owner: 0, id: *hit.payload(), span: span(hit.interval()) });
         assert_eq!(Answer::Many(found.collect()), model.answer(&Query::FindAll { owner: 0, span: Span::FULL }));
     }
@@ -129,7 +129,7 @@ impl World {
 
 fn run() {
     let index = NotifierIndex::new();
-    let ops = index.register_ops();
+    let ops = index.register_passive_ops();
     let world = World { index, ops, changes: Mutex::default(), queries: Mutex::default(), floor: AtomicU64::new(0) };
     let begun_at = world.index.version();
     let shared: Vec<_> = (0..SHARED).map(|id| world.insert(id)).collect();
