@@ -10,7 +10,7 @@ use crate::NotifierIndex;
 use crate::busted::{self, Sabotage};
 use crate::draft::Draft;
 use crate::engine::{Engine, Limit, Step};
-use crate::error::{BatchError, BatchErrorKind, InsertError, Refusal, RemoveError};
+use crate::error::{BatchError, BatchErrorKind, InsertError, Refusal};
 use crate::identity::Identities;
 use crate::interval::Interval;
 use crate::ops::Ops;
@@ -60,18 +60,18 @@ static BATCHES: Identities = Identities::new();
 /// locked.retain(|&address, _| address < 50);
 /// let mut batch = index.batch();
 /// batch.update(&kept, Interval::new(0, 49)?)?;
-/// batch.remove(gone).unwrap();
-/// batch.commit().unwrap();
+/// batch.remove(&gone).unwrap();
+/// let _committed = batch.commit().unwrap();
 /// drop(locked);
 /// index.barrier()?; // No callback of what was removed runs any more.
 /// assert_eq!((index.len(), mirror.into_inner().unwrap().len()), (1, 1));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Changes apply in the order in which they were given. Dropping a batch that was not committed drops what was moved
-/// into it: payloads, and registrations, whose notifiers are removed by that like those of any dropped registration.
+/// Changes apply in the order in which they were given. What a batch names is touched by the commit only: one that was
+/// refused or dropped leaves every registration as it was. Payloads that were moved into it are dropped with it.
 ///
-/// A batch cannot outlive its index, nor a registration that it updates:
+/// A batch cannot outlive its index, nor a registration that it names:
 ///
 /// ```compile_fail,E0505
 /// let index = notifier_index::NotifierIndex::new();
@@ -91,16 +91,29 @@ pub struct Batch<'a> {
     engine: &'a Arc<Engine>,
     changes: Vec<Change<'a>>,
     /// Room for what the changes insert, so that a commit needs no memory of its own.
-    inserted: Vec<Option<RawRegistration>>,
+    inserted: Vec<Option<(RawRegistration, Interval)>>,
 }
 
 enum Change<'a> {
     Insert(Interval, ErasedRecord),
     /// And whether it takes addresses away, known once it has been applied.
     Update(Interval, &'a RawRegistration, bool),
-    Remove(RawRegistration, u64),
+    Remove(&'a RawRegistration),
     /// Taken back after a refusal.
     Withdrawn,
+}
+
+impl Change<'_> {
+    /// Where this change leaves the record: under a new start, or nowhere; `None` if it does not touch it.
+    fn leaves(&self, record: &Header) -> Option<Option<u64>> {
+        match self {
+            Change::Update(to, registration, _) => {
+                std::ptr::eq(registration.header(), record).then(|| Some(to.start()))
+            }
+            Change::Remove(registration) => std::ptr::eq(registration.header(), record).then_some(None),
+            Change::Insert(..) | Change::Withdrawn => None,
+        }
+    }
 }
 
 /// A record that is not published yet, without its payload's type.
@@ -127,23 +140,9 @@ pub struct InsertKey<N> {
     payload: PhantomData<fn(N) -> N>,
 }
 
-/// Names a removal of one batch. Consumed where it is used.
-pub struct RemoveKey<N> {
-    batch: u64,
-    position: usize,
-    /// Invariant: it proves the payload's type.
-    payload: PhantomData<fn(N) -> N>,
-}
-
 impl<N> fmt::Debug for InsertKey<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "InsertKey({})", self.position)
-    }
-}
-
-impl<N> fmt::Debug for RemoveKey<N> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RemoveKey({})", self.position)
     }
 }
 
@@ -198,23 +197,40 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Adds a removal.
+    /// Adds a removal. Nothing happens to the notifier before the commit; after it the registration stands for a notifier
+    /// that is no more, and may be dropped.
+    ///
+    /// ```
+    /// use notifier_index::{Interval, NotifierIndex};
+    ///
+    /// let index = NotifierIndex::new();
+    /// let ops = index.register_passive_ops::<&str>();
+    /// let left = index.insert(&ops, Interval::new(0, 49)?, "left").unwrap();
+    /// let right = index.insert(&ops, Interval::new(50, 99)?, "right").unwrap();
+    ///
+    /// // A merge: whoever looks finds the two halves, or the whole.
+    /// let mut batch = index.batch();
+    /// batch.update(&left, Interval::new(0, 99)?)?;
+    /// batch.remove(&right)?;
+    /// let _committed = batch.commit().unwrap();
+    /// assert!(left.is_live() && !right.is_live());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// Removing what has been removed already, by this batch or by another call, changes nothing.
     ///
     /// # Errors
-    /// [`RemoveError`] with the registration: no memory, or a registration of another index.
+    /// [`BatchErrorKind`]: no memory, or a registration of another index.
     pub fn remove<N: Send + Sync + 'static>(
         &mut self,
-        registration: Registration<N>,
-    ) -> Result<RemoveKey<N>, RemoveError<N>> {
+        registration: &'a Registration<N>,
+    ) -> Result<(), BatchErrorKind> {
         if !Arc::ptr_eq(registration.raw().engine(), self.engine) {
-            return Err(RemoveError::ForeignRegistration(registration));
+            return Err(BatchErrorKind::ForeignRegistration);
         }
-        let Ok(position) = self.make_room() else {
-            return Err(RemoveError::OutOfMemory(registration));
-        };
-        let (raw, version) = registration.into_raw();
-        self.changes.push(Change::Remove(raw, version));
-        Ok(RemoveKey { batch: self.id, position, payload: PhantomData })
+        self.make_room().map_err(|_| BatchErrorKind::OutOfMemory)?;
+        self.changes.push(Change::Remove(registration.raw()));
+        Ok(())
     }
 
     /// The number of changes, without those that were taken back.
@@ -258,16 +274,12 @@ impl<'a> Batch<'a> {
     fn into_committed(self, version: u64) -> Committed {
         let engine = self.engine;
         let inserted = |change| match change {
-            Change::Insert(_, record) => {
+            Change::Insert(interval, record) => {
                 let record = std::mem::ManuallyDrop::new(record).0;
                 // SAFETY: [H1] just published; this is its one registration.
-                Some(unsafe { RawRegistration::new(record, Arc::clone(engine)) })
+                Some((unsafe { RawRegistration::new(record, Arc::clone(engine)) }, interval))
             }
-            Change::Remove(registration, _) => {
-                registration.forget_removed();
-                None
-            }
-            Change::Update(..) | Change::Withdrawn => None,
+            Change::Remove(_) | Change::Update(..) | Change::Withdrawn => None,
         };
         Committed { batch: self.id, version, inserted: self.changes.into_iter().map(inserted).collect() }
     }
@@ -285,15 +297,6 @@ impl<'a> Batch<'a> {
                 // SAFETY: [H3] the key was made for this record, with its payload's type; never published.
                 Some(unsafe { NewRecord::<N>::from_erased(record) }.into_payload())
             }
-            _ => None,
-        }
-    }
-
-    /// Takes a removal out again, and its registration.
-    pub fn take_registration<N: Send + Sync + 'static>(&mut self, key: RemoveKey<N>) -> Option<Registration<N>> {
-        match self.withdraw(key.batch, key.position)? {
-            // SAFETY: [H3] the key was made for this registration, with its payload's type.
-            Change::Remove(raw, version) => Some(unsafe { Registration::from_raw(raw, version) }),
             _ => None,
         }
     }
@@ -318,14 +321,16 @@ fn apply_all(draft: &mut Draft<'_>, changes: &mut [Change<'_>], locator: &mut Lo
                 let located = relocate(draft, earlier, registration.header(), locator, act)?;
                 located.map(|old| *has_lost = !interval.covers(old))
             }
-            Change::Remove(registration, _) => {
+            Change::Remove(registration) => {
                 let act = |draft: &mut Draft<'_>, record: &Header, start| draft.remove(record, start);
                 relocate(draft, earlier, registration.header(), locator, act)?
             }
             Change::Withdrawn => Located::Done(()),
         };
-        if matches!(located, Located::Outrun) {
-            return Ok(Step::Again);
+        match (located, &rest[0]) {
+            (Located::Outrun, _) => return Ok(Step::Again),
+            (Located::Absent, Change::Update(..)) => return Err(Refusal::Removed),
+            (Located::Absent | Located::Done(()), _) => {}
         }
     }
     Ok(Step::Publish(()))
@@ -356,12 +361,16 @@ fn relocate<T>(
     if let Some(done) = act(draft, record, record.location()) {
         return Ok(Located::Done(done));
     }
-    let moved = earlier.iter().rev().find_map(|change| match change {
-        Change::Update(to, registration, _) if std::ptr::eq(registration.header(), record) => Some(to.start()),
-        _ => None,
-    });
-    if let Some(done) = moved.and_then(|start| act(draft, record, start)) {
-        return Ok(Located::Done(done));
+    match earlier.iter().rev().find_map(|change| change.leaves(record)) {
+        // Removed by this batch.
+        Some(None) => return Ok(Located::Absent),
+        Some(Some(start)) => {
+            if let Some(done) = act(draft, record, start) {
+                return Ok(Located::Done(done));
+            }
+        }
+        None if !record.is_live() => return Ok(Located::Absent),
+        None => {}
     }
     Ok(locator.act(draft, record, |draft, start| act(draft, record, start)))
 }
@@ -369,7 +378,7 @@ fn relocate<T>(
 fn settle(change: &Change<'_>) {
     match change {
         Change::Update(interval, registration, has_lost) => registration.header().moved(*interval, *has_lost),
-        Change::Remove(registration, _) => registration.header().activity().mark_removed(),
+        Change::Remove(registration) => registration.header().activity().mark_removed(),
         Change::Insert(..) | Change::Withdrawn => {}
     }
 }
@@ -381,7 +390,7 @@ fn settle(change: &Change<'_>) {
 pub struct Committed {
     batch: u64,
     version: u64,
-    inserted: Vec<Option<RawRegistration>>,
+    inserted: Vec<Option<(RawRegistration, Interval)>>,
 }
 
 impl Committed {
@@ -393,8 +402,9 @@ impl Committed {
     /// The registration of an insertion; `None` for a key of another batch.
     pub fn take<N: Send + Sync + 'static>(&mut self, key: InsertKey<N>) -> Option<Registration<N>> {
         let place = self.inserted.get_mut(key.position).filter(|_| key.batch == self.batch)?;
+        let (raw, interval) = place.take()?;
         // SAFETY: [H3] the key was made for this record, with its payload's type.
-        Some(unsafe { Registration::from_raw(place.take()?, self.version) })
+        Some(unsafe { Registration::from_raw(raw, self.version, interval) })
     }
 }
 

@@ -394,6 +394,11 @@ impl Drop for Engine {
             owner = next;
         }
         drop(current);
+        let mut orphans = self.orphans.take_all();
+        while let Some(record) = orphans.pop() {
+            // SAFETY: [H1] the list had the reference of its registration.
+            unsafe { give_up_record(record, &self.released) };
+        }
         let panic = self.release_now(usize::MAX);
         // What a destructor has thrown goes on only once the memory has been given back, by the fields that follow.
         panic.resume();

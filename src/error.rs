@@ -14,6 +14,7 @@ pub(crate) enum Refusal {
     Closed,
     OutOfMemory,
     RetiredLimit,
+    Removed,
 }
 
 impl From<NoMemory> for Refusal {
@@ -26,6 +27,8 @@ const CLOSED: &str = "the index is closed to new notifiers";
 const OUT_OF_MEMORY: &str = "no memory for the change; nothing was changed";
 const RETIRED_LIMIT: &str = "too much memory waits for a reader that is still pinned: let the guard go, \
     or raise Config::retired_limit; nothing was changed";
+const REMOVED: &str = "the notifier has been removed";
+const HELD: &str = "the notifier is held";
 const WOULD_DEADLOCK: &str = "this would wait for the section or the callback that the calling thread is in";
 const FOREIGN_OPS: &str = "this Ops was registered with another index";
 const FOREIGN_REGISTRATION: &str = "this Registration belongs to another index";
@@ -36,6 +39,7 @@ impl Refusal {
             Refusal::Closed => CLOSED,
             Refusal::OutOfMemory => OUT_OF_MEMORY,
             Refusal::RetiredLimit => RETIRED_LIMIT,
+            Refusal::Removed => REMOVED,
         }
     }
 }
@@ -70,6 +74,7 @@ impl<N> InsertError<N> {
             Refusal::Closed => InsertError::Closed(payload),
             Refusal::OutOfMemory => InsertError::OutOfMemory(payload),
             Refusal::RetiredLimit => InsertError::RetiredLimit(payload),
+            Refusal::Removed => unreachable!("an insertion changes no notifier that could have been removed"),
         }
     }
 
@@ -117,6 +122,8 @@ pub enum UpdateError {
     RetiredLimit,
     /// The index is closed to this change.
     Closed,
+    /// The notifier has been removed by another call.
+    Removed,
 }
 
 impl From<Refusal> for UpdateError {
@@ -125,6 +132,7 @@ impl From<Refusal> for UpdateError {
             Refusal::RetiredLimit => UpdateError::RetiredLimit,
             Refusal::OutOfMemory => UpdateError::OutOfMemory,
             Refusal::Closed => UpdateError::Closed,
+            Refusal::Removed => UpdateError::Removed,
         }
     }
 }
@@ -135,6 +143,7 @@ impl fmt::Display for UpdateError {
             UpdateError::OutOfMemory => OUT_OF_MEMORY,
             UpdateError::RetiredLimit => RETIRED_LIMIT,
             UpdateError::Closed => CLOSED,
+            UpdateError::Removed => REMOVED,
         })
     }
 }
@@ -146,8 +155,8 @@ impl Error for UpdateError {}
 pub enum RemoveError<N: Send + Sync + 'static> {
     /// The allocator had no memory for the path to copy.
     OutOfMemory(Registration<N>),
-    /// A batch was given a registration of another index.
-    ForeignRegistration(Registration<N>),
+    /// Somebody holds the notifier, and it was to be removed only if nobody does.
+    Held(Registration<N>),
     /// A blocking removal inside a callback of the same index could wait for itself: use
     /// [`remove_deferred`](Registration::remove_deferred).
     WouldDeadlock(Registration<N>),
@@ -158,7 +167,7 @@ impl<N: Send + Sync + 'static> RemoveError<N> {
     pub fn into_registration(self) -> Registration<N> {
         match self {
             RemoveError::OutOfMemory(registration)
-            | RemoveError::ForeignRegistration(registration)
+            | RemoveError::Held(registration)
             | RemoveError::WouldDeadlock(registration) => registration,
         }
     }
@@ -166,7 +175,7 @@ impl<N: Send + Sync + 'static> RemoveError<N> {
     fn text(&self) -> &'static str {
         match self {
             RemoveError::OutOfMemory(_) => OUT_OF_MEMORY,
-            RemoveError::ForeignRegistration(_) => FOREIGN_REGISTRATION,
+            RemoveError::Held(_) => HELD,
             RemoveError::WouldDeadlock(_) => WOULD_DEADLOCK,
         }
     }
@@ -235,6 +244,8 @@ pub enum BatchErrorKind {
     ForeignOps,
     /// The registration belongs to another index.
     ForeignRegistration,
+    /// The batch gives new bounds to a notifier that has been removed.
+    Removed,
 }
 
 impl From<Refusal> for BatchErrorKind {
@@ -243,6 +254,7 @@ impl From<Refusal> for BatchErrorKind {
             Refusal::Closed => BatchErrorKind::Closed,
             Refusal::OutOfMemory => BatchErrorKind::OutOfMemory,
             Refusal::RetiredLimit => BatchErrorKind::RetiredLimit,
+            Refusal::Removed => BatchErrorKind::Removed,
         }
     }
 }
@@ -255,6 +267,7 @@ impl fmt::Display for BatchErrorKind {
             BatchErrorKind::RetiredLimit => Refusal::RetiredLimit.text(),
             BatchErrorKind::ForeignOps => FOREIGN_OPS,
             BatchErrorKind::ForeignRegistration => FOREIGN_REGISTRATION,
+            BatchErrorKind::Removed => REMOVED,
         })
     }
 }
@@ -271,7 +284,7 @@ impl<'a> BatchError<'a> {
         self.kind
     }
 
-    /// The batch, to commit again or to take payloads and registrations back from.
+    /// The batch, to commit again or to take payloads back from.
     pub fn into_batch(self) -> Batch<'a> {
         self.batch
     }
@@ -386,7 +399,7 @@ pub enum BeginError {
 impl fmt::Display for BeginError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            BeginError::Removed => "the notifier has been removed",
+            BeginError::Removed => REMOVED,
             BeginError::NotCovered => "the notifier does not cover the range",
             BeginError::Closed => CLOSED,
             BeginError::WouldDeadlock => WOULD_DEADLOCK,

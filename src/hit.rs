@@ -12,7 +12,7 @@ use crate::error::BeginError;
 use crate::interval::Interval;
 use crate::ops::Ops;
 use crate::record::{self, Header, Record};
-use crate::registration::Held;
+use crate::registration::{Held, RawRegistration, Registration};
 use crate::tree::{Matching, Slot};
 use crate::version::Version;
 
@@ -127,6 +127,36 @@ impl<'v, N: Send + Sync + 'static> Hit<'v, N> {
     pub fn hold(&self) -> Held<N> {
         // SAFETY: [W1] the view's version keeps the record.
         unsafe { Held::new(self.record, self.interval(), self.version.share_engine()) }
+    }
+
+    /// The unique handle of a notifier that was [detached](crate::Registration::detach): exactly one caller gets it.
+    ///
+    /// `None` if it was not detached, was claimed by another, or is no longer registered.
+    ///
+    /// ```
+    /// use notifier_index::{Interval, NotifierIndex};
+    ///
+    /// let index = NotifierIndex::new();
+    /// let spans = index.register_passive_ops::<&str>();
+    /// let registration = index.insert(&spans, Interval::new(0, 99)?, "span").unwrap();
+    /// assert!(index.pin().find(&spans, 7).unwrap().claim().is_none(), "it has a handle");
+    /// registration.detach();
+    /// let claimed = index.pin().find(&spans, 7).unwrap().claim().unwrap();
+    /// claimed.update(Interval::new(0, 49)?)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// Complexity: O(1). Blocking: never.
+    pub fn claim(&self) -> Option<Registration<N>> {
+        if !self.is_live() || !self.header().claim() {
+            return None;
+        }
+        // SAFETY: [H1] the claim has given this registration its reference, and nobody else; [H3] [W1].
+        let claimed = unsafe {
+            let raw = RawRegistration::new(self.record.cast(), self.version.share_engine());
+            Registration::from_raw(raw, self.version(), self.interval())
+        };
+        claimed.is_live().then_some(claimed)
     }
 
     fn filler_parts(&self, interval: Interval) -> Parts<'_, 'v> {

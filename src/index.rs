@@ -239,16 +239,21 @@ impl NotifierIndex {
             Ok(Step::Publish(()))
         };
         match self.engine.change(Limit::Heeded, edit, |()| ()) {
-            Ok(changed) => Ok(self.registration(record, changed.version)),
+            Ok(changed) => Ok(self.registration(record, changed.version, interval)),
             Err(refusal) => Err(InsertError::new(refusal, record.into_payload())),
         }
     }
 
-    fn registration<N: Send + Sync + 'static>(&self, record: NewRecord<N>, version: u64) -> Registration<N> {
+    fn registration<N: Send + Sync + 'static>(
+        &self,
+        record: NewRecord<N>,
+        version: u64,
+        interval: Interval,
+    ) -> Registration<N> {
         // SAFETY: [H1] just published, and this is its one registration; [H3] a record of `N`.
         unsafe {
             let raw = RawRegistration::new(record.into_erased(), Arc::clone(&self.engine));
-            Registration::from_raw(raw, version)
+            Registration::from_raw(raw, version, interval)
         }
     }
 
@@ -276,7 +281,9 @@ impl NotifierIndex {
             _ => many.given().try_for_each(|(interval, record)| batch::insert(draft, interval, record)),
         };
         match self.engine.change(Limit::Heeded, |draft| edit(draft).map(Step::Publish), |()| ()) {
-            Ok(changed) => Ok(many.into_registrations(|record| self.registration(record, changed.version))),
+            Ok(changed) => {
+                Ok(many.into_registrations(|record, interval| self.registration(record, changed.version, interval)))
+            }
             Err(refusal) => Err(many.into_error(refusal.into())),
         }
     }
@@ -326,7 +333,7 @@ impl NotifierIndex {
         match self.engine.change(Limit::Heeded, edit, |_| ()) {
             Ok(changed) => Ok(match changed.result {
                 Some(held) => FoundOrInserted::Found(held),
-                None => FoundOrInserted::Inserted(self.registration(record, changed.version)),
+                None => FoundOrInserted::Inserted(self.registration(record, changed.version, interval)),
             }),
             Err(refusal) => Err(InsertError::new(refusal, Some(record.into_payload()))),
         }

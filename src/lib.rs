@@ -91,7 +91,7 @@ mod view;
 #[allow(unsafe_code)]
 mod walk;
 
-pub use batch::{Batch, Committed, InsertKey, RemoveKey};
+pub use batch::{Batch, Committed, InsertKey};
 pub use collision::Ticket;
 pub use config::Config;
 pub use dump::Dump;

@@ -75,10 +75,11 @@ impl<N: Send + Sync + 'static> Many<N> {
 
     pub(crate) fn into_registrations(
         self,
-        registration: impl Fn(NewRecord<N>) -> Registration<N>,
+        registration: impl Fn(NewRecord<N>, Interval) -> Registration<N>,
     ) -> Vec<Registration<N>> {
         let mut registrations = self.registrations;
-        registrations.extend(self.records.into_iter().map(registration));
+        let made = self.records.into_iter().zip(self.intervals);
+        registrations.extend(made.map(|(record, interval)| registration(record, interval)));
         registrations
     }
 

@@ -10,8 +10,9 @@
 //! hint. So a stale hint costs time and nothing else.
 //!
 //! Invariants:
-//! - **\[N1]** A record counts one reference for the tree (all versions together) and one for each `Held`. The
-//!   tree's is given up once, by the reclaimer, when no version that holds the record can be reached.
+//! - **\[N1]** A record counts one reference for the tree (all versions together), one for its registration, if it has
+//!   one, and one for each `Held` and `Removal`. The tree's is given up once, by the reclaimer, when no version that holds
+//!   the record can be reached. A mark beside the count says that the registration was let go of and may be claimed.
 //! - **\[N2]** Whoever takes the count to zero pushes the record on the list of releases, or is about to drop
 //!   it himself; nothing can reach it then.
 //! - **\[N3]** `kind` and `owner` are written before the record can be reached; `serial` too, by the writer that
@@ -138,6 +139,12 @@ impl<N> Drop for FreeOnDrop<N> {
     }
 }
 
+/// The references of a record that has just been inserted.
+const TREE_AND_REGISTRATION: usize = 2;
+
+/// Beside the count of references: the notifier has no registration, and may be claimed.
+const DETACHED: usize = 1 << (usize::BITS - 1);
+
 /// The part of a record that does not depend on the payload's type.
 #[repr(C)]
 pub(crate) struct Header {
@@ -236,7 +243,7 @@ impl Header {
     /// One more reference. The caller has one, or is protected by a version that holds the record.
     pub(crate) fn acquire(&self) {
         // [O12] Relaxed: a new reference is made from one that exists ([N1]).
-        check_count(self.references.fetch_add(1, Ordering::Relaxed));
+        check_count(self.references.fetch_add(1, Ordering::Relaxed) & !DETACHED);
     }
 
     /// One reference less; true if it was the last, and the caller now has the record alone ([N2]). If it was not, the
@@ -247,7 +254,31 @@ impl Header {
     pub(crate) unsafe fn let_go(record: NonNull<Header>) -> bool {
         // SAFETY: [N1] allocated until this very step. [O12] AcqRel: all uses through other references happen before
         // the release of the record.
-        unsafe { (*record.as_ptr()).references.fetch_sub(1, Ordering::AcqRel) == 1 }
+        unsafe { (*record.as_ptr()).references.fetch_sub(1, Ordering::AcqRel) & !DETACHED == 1 }
+    }
+
+    /// Gives up the registration's reference, and leaves the notifier to whoever claims it; true if the reference was the
+    /// last, as in `let_go`.
+    ///
+    /// # Safety
+    /// [N1] The caller has the registration's reference, which is gone after this.
+    pub(crate) unsafe fn detach(record: NonNull<Header>) -> bool {
+        // SAFETY: [N1] allocated until this very step. [O12] AcqRel, as in `let_go`; Release also for the partner in `claim`.
+        unsafe { (*record.as_ptr()).references.fetch_add(DETACHED - 1, Ordering::AcqRel) == 1 }
+    }
+
+    /// Takes the reference of a registration, if the notifier was left without one: of several callers one gets it. The
+    /// record is protected by a version that holds it.
+    pub(crate) fn claim(&self) -> bool {
+        let claimed = |count: usize| (count & DETACHED != 0).then(|| (count & !DETACHED) + 1);
+        // [O12] Acquire, partner of the Release in `detach`: what was done with the registration before.
+        self.references.fetch_update(Ordering::Acquire, Ordering::Relaxed, claimed).is_ok()
+    }
+
+    /// Whether the tree and a registration have the only references.
+    pub(crate) fn is_unheld(&self) -> bool {
+        // [O12] Relaxed: a look; a hold that comes later is one of a removed notifier.
+        self.references.load(Ordering::Relaxed) & !DETACHED <= TREE_AND_REGISTRATION
     }
 }
 
@@ -274,7 +305,7 @@ impl<N> NewRecord<N> {
         };
         let header = Header {
             entry: EntryHeader { serial: Cell::new(0) },
-            references: AtomicUsize::new(1),
+            references: AtomicUsize::new(TREE_AND_REGISTRATION),
             activity: Activity::new(),
             owner,
             location: AtomicU64::new(0),

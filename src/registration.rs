@@ -1,9 +1,9 @@
 //! The handles of a notifier: the unique one that stands for it, and counted ones that outlive it.
 //!
 //! Invariants:
-//! - **\[H1]** As long as a registration exists, its notifier is in the current version: only its own removal takes it
-//!   out. So its record is allocated.
-//! - **\[H2]** A `Held` counts one reference of the record, and the engine outlives it.
+//! - **\[H1]** A registration counts one reference of its record, which is so allocated, also when the notifier has been
+//!   removed by another call. No two registrations of one notifier exist at a time.
+//! - **\[H2]** A `Held` or `Removal` counts one reference of the record, and the engine outlives it.
 //! - **\[H3]** Records of one owner have the payload type of its `Ops`, and a registration has that of its record.
 
 use std::fmt;
@@ -101,7 +101,7 @@ unsafe impl Sync for RawRegistration {}
 
 impl RawRegistration {
     /// # Safety
-    /// [H1] The record has just been published, and this is the one registration made for it.
+    /// [H1] The record has been published, this is its one registration, and has that reference.
     pub(crate) unsafe fn new(record: NonNull<Header>, engine: Arc<Engine>) -> Self {
         RawRegistration { record, engine }
     }
@@ -115,35 +115,54 @@ impl RawRegistration {
         &self.engine
     }
 
-    /// Removes the notifier; on success the registration may only be forgotten.
+    /// Removes the notifier, if it is still registered; the version that shows it no more.
     fn remove(&self) -> Result<u64, Refusal> {
-        let (record, mut locator) = (self.header(), Locator::default());
-        let edit = |draft: &mut Draft<'_>| {
-            draft.reserve(record.owner())?;
-            Ok(match locator.act(draft, record, |draft, start| draft.remove(record, start)) {
-                Located::Done(()) => Step::Publish(()),
-                Located::Outrun => Step::Again,
-                Located::Absent => Step::Keep(()),
-            })
-        };
-        let changed = self.engine.change(Limit::Exceeded, edit, |()| record.activity().mark_removed())?;
-        Ok(changed.version)
+        let removed = self.remove_if(|_| true)?;
+        Ok(removed.unwrap_or_else(|version| version))
     }
 
-    /// Lets go of the registration of a notifier that has been removed already.
-    pub(crate) fn forget_removed(self) {
+    /// The same, if `is_wanted` says so right before; else the version that was looked at, as an `Err`.
+    fn remove_if(&self, is_wanted: impl Fn(&Header) -> bool) -> Result<Result<u64, u64>, Refusal> {
+        let (record, mut locator) = (self.header(), Locator::default());
+        let edit = |draft: &mut Draft<'_>| {
+            if !is_wanted(record) {
+                return Ok(Step::Keep(false));
+            }
+            // One that another call has removed is in no current version.
+            if !record.is_live() {
+                return Ok(Step::Keep(true));
+            }
+            draft.reserve(record.owner())?;
+            Ok(match locator.act(draft, record, |draft, start| draft.remove(record, start)) {
+                Located::Done(()) => Step::Publish(true),
+                Located::Outrun => Step::Again,
+                Located::Absent => Step::Keep(true),
+            })
+        };
+        let settle = |_: &bool| record.activity().mark_removed();
+        let changed = self.engine.change(Limit::Exceeded, edit, settle)?;
+        Ok(if changed.result { Ok(changed.version) } else { Err(changed.version) })
+    }
+
+    /// Takes the handle apart, without giving the reference up.
+    fn into_parts(self) -> (NonNull<Header>, Arc<Engine>) {
         let this = std::mem::ManuallyDrop::new(self);
         // SAFETY: `this` is not used or dropped after the engine was moved out.
-        drop(unsafe { std::ptr::read(&raw const this.engine) });
+        (this.record, unsafe { std::ptr::read(&raw const this.engine) })
     }
 }
 
 impl Drop for RawRegistration {
     fn drop(&mut self) {
-        if self.remove().is_err() {
-            // No memory even to remove it: the next change or `maintain` tries again.
-            // SAFETY: the registration is gone, so the record is in this list alone; [H1] until it is removed.
-            unsafe { self.engine.orphans.push(self.record) };
+        // One that another call has removed needs no memory.
+        let is_removed = !self.header().is_live() || self.remove().is_ok();
+        // SAFETY: [H1] the one reference, which goes here; or, where there is no memory even to remove it, goes with the
+        // record into the list, from which the next change or `maintain` tries again.
+        unsafe {
+            match is_removed {
+                true => give_up_record(self.record, &self.engine.released),
+                false => self.engine.orphans.push(self.record),
+            }
         }
     }
 }
@@ -155,7 +174,7 @@ pub(crate) fn remove_orphans(engine: &Arc<Engine>) {
     }
     let mut orphans = engine.orphans.take_all();
     while let Some(record) = orphans.pop() {
-        // SAFETY: [H1] still registered, and the list had it alone; dropping tries to remove it again.
+        // SAFETY: [H1] the list had the reference of its registration; dropping tries to remove it again.
         drop(unsafe { RawRegistration::new(record, Arc::clone(engine)) });
     }
 }
@@ -192,23 +211,20 @@ pub(crate) fn remove_orphans(engine: &Arc<Engine>) {
 pub struct Registration<N: Send + Sync + 'static> {
     raw: RawRegistration,
     version: u64,
+    made_with: Interval,
     known: Known,
     payload: PhantomData<fn() -> N>,
 }
 
 impl<N: Send + Sync + 'static> Registration<N> {
     /// # Safety
-    /// [H3] The record is a `Record<N>`; `version` inserted it.
-    pub(crate) unsafe fn from_raw(raw: RawRegistration, version: u64) -> Self {
-        Registration { raw, version, known: Known::nothing(), payload: PhantomData }
+    /// [H3] The record is a `Record<N>`, which has these bounds in `version`.
+    pub(crate) unsafe fn from_raw(raw: RawRegistration, version: u64, made_with: Interval) -> Self {
+        Registration { raw, version, made_with, known: Known::nothing(), payload: PhantomData }
     }
 
     pub(crate) fn raw(&self) -> &RawRegistration {
         &self.raw
-    }
-
-    pub(crate) fn into_raw(self) -> (RawRegistration, u64) {
-        (self.raw, self.version)
     }
 
     fn record(&self) -> &Record<N> {
@@ -221,19 +237,57 @@ impl<N: Send + Sync + 'static> Registration<N> {
         self.record().payload()
     }
 
-    /// The version that inserted the notifier.
+    /// The version that inserted the notifier, or in which it was claimed.
     pub fn version(&self) -> u64 {
         self.version
     }
 
-    /// The bounds that the notifier has now.
+    /// The bounds that the notifier has now; those that it had when this handle was made, if it was removed by another
+    /// call since ([`is_live`](Self::is_live)).
     ///
     /// Consistency: as of one current version; another thread may change them at once.
     ///
-    /// Complexity: O(log n); O(n) if updates of this same notifier kept outrunning the look-up.
+    /// Complexity: O(log n); O(n) once, if updates of this same notifier kept outrunning the look-up.
     pub fn interval(&self) -> Interval {
-        current_bounds(&self.raw.engine, self.raw.header())
-            .expect("[H1] a registered notifier is in the current version")
+        current_bounds(&self.raw.engine, self.raw.header()).unwrap_or(self.made_with)
+    }
+
+    /// Whether the notifier is still registered: a batch may have removed it, through a reference to this handle.
+    pub fn is_live(&self) -> bool {
+        self.raw.header().is_live()
+    }
+
+    /// Leaves the notifier registered without a handle: whoever finds it may [`claim`](crate::Hit::claim) one.
+    ///
+    /// For those who have only an address when the time comes, as an allocator's `free` or an `munmap` have: the index itself
+    /// is the map from address to handle.
+    ///
+    /// ```
+    /// use notifier_index::{Interval, NotifierIndex};
+    ///
+    /// let index = NotifierIndex::new();
+    /// let extents = index.register_passive_ops::<&str>();
+    /// index.insert(&extents, Interval::new(0x1000, 0x1fff)?, "extent").unwrap().detach();
+    ///
+    /// let guard = index.pin();
+    /// let hit = guard.find(&extents, 0x1234).expect("still registered");
+    /// let registration = hit.claim().expect("nobody else was first");
+    /// assert!(hit.claim().is_none());
+    /// registration.remove().unwrap();
+    /// # Ok::<(), notifier_index::IntervalError>(())
+    /// ```
+    ///
+    /// Consistency: what was done through the handle happens before what is done through the one that is claimed.
+    ///
+    /// Blocking: never. One that is never claimed stays until the index goes.
+    pub fn detach(self) {
+        let (record, engine) = self.raw.into_parts();
+        // SAFETY: [H1] the one reference, which goes here; [N2] the last reference pushes it, once.
+        unsafe {
+            if Header::detach(record) {
+                engine.released.push(record);
+            }
+        }
     }
 
     /// Gives the notifier new bounds, in one publication; the version that shows them first.
@@ -285,14 +339,17 @@ impl<N: Send + Sync + 'static> Registration<N> {
         let interval = interval.into();
         let (record, mut locator) = (self.raw.header(), Locator::default());
         let edit = |draft: &mut Draft<'_>| {
+            if !record.is_live() {
+                return Err(Refusal::Removed);
+            }
             draft.reserve(record.owner())?;
-            Ok(match locator.act(draft, record, |draft, start| draft.update(record, start, interval)) {
-                Located::Done(old) => Step::Publish(Some(old)),
-                Located::Outrun => Step::Again,
-                Located::Absent => Step::Keep(None),
-            })
+            match locator.act(draft, record, |draft, start| draft.update(record, start, interval)) {
+                Located::Done(old) => Ok(Step::Publish(old)),
+                Located::Outrun => Ok(Step::Again),
+                Located::Absent => Err(Refusal::Removed),
+            }
         };
-        let settle = |old: &Option<Interval>| record.moved(interval, old.is_some_and(|old| !interval.covers(old)));
+        let settle = |old: &Interval| record.moved(interval, !interval.covers(*old));
         Ok(self.raw.engine.change(Limit::Heeded, edit, settle)?.version)
     }
 
@@ -346,13 +403,44 @@ impl<N: Send + Sync + 'static> Registration<N> {
     /// # Errors
     /// [`RemoveError::OutOfMemory`] with the registration, which stands as before.
     pub fn remove_deferred(self) -> Result<Removal<N>, RemoveError<N>> {
-        self.raw.header().acquire();
-        let removal = Removal { record: self.raw.record.cast(), version: 0, engine: Arc::clone(&self.raw.engine) };
         match self.raw.remove() {
-            Ok(version) => {
-                self.raw.forget_removed();
-                Ok(Removal::with_version(removal, version))
-            }
+            Ok(version) => Ok(self.into_removal(version)),
+            Err(_) => Err(RemoveError::OutOfMemory(self)),
+        }
+    }
+
+    /// The registration's reference is the removal's from here on.
+    fn into_removal(self, version: u64) -> Removal<N> {
+        let (record, engine) = self.raw.into_parts();
+        Removal { record: record.cast(), version, engine }
+    }
+
+    /// Removes the notifier unless somebody holds it, as a cache does that evicts; otherwise as
+    /// [`remove_deferred`](Self::remove_deferred).
+    ///
+    /// ```
+    /// use notifier_index::{NotifierIndex, RemoveError};
+    ///
+    /// let index = NotifierIndex::new();
+    /// let ops = index.register_passive_ops::<&str>();
+    /// let registration = index.insert(&ops, 7, "seven").unwrap();
+    /// let held = registration.hold();
+    /// let refused = registration.remove_if_unheld().unwrap_err();
+    /// assert!(matches!(refused, RemoveError::Held(_)));
+    /// drop(held);
+    /// let _removal = refused.into_registration().remove_if_unheld().unwrap();
+    /// assert!(index.is_empty());
+    /// ```
+    ///
+    /// Consistency: nobody holds it right before the removal is published. Who had found it before then may still
+    /// [`hold`](crate::Hit::hold) it, and sees by `is_live` that it is no longer registered.
+    ///
+    /// # Errors
+    /// [`RemoveError::Held`] or [`RemoveError::OutOfMemory`] with the registration, which stands as before.
+    pub fn remove_if_unheld(self) -> Result<Removal<N>, RemoveError<N>> {
+        match self.raw.remove_if(Header::is_unheld) {
+            Ok(Ok(version)) => Ok(self.into_removal(version)),
+            Ok(Err(_)) => Err(RemoveError::Held(self)),
             Err(_) => Err(RemoveError::OutOfMemory(self)),
         }
     }
@@ -392,11 +480,6 @@ unsafe impl<N: Send + Sync + 'static> Send for Removal<N> {}
 unsafe impl<N: Send + Sync + 'static> Sync for Removal<N> {}
 
 impl<N: Send + Sync + 'static> Removal<N> {
-    fn with_version(mut removal: Self, version: u64) -> Self {
-        removal.version = version;
-        removal
-    }
-
     fn header(&self) -> &Header {
         // SAFETY: [H2] a removal counts one reference, too.
         unsafe { self.record.as_ref() }.header()

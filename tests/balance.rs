@@ -58,17 +58,20 @@ fn change_in_every_way(index: &NotifierIndex, ops: &Ops<Load>, base: u64) {
         registration.update(at(id as u64 * 3)).unwrap();
     }
     let held: Vec<_> = snapshot.find_all(ops, Interval::FULL).step_by(7).map(|hit| hit.hold()).collect();
+    let gone: Vec<_> = all.drain(100..150).collect();
     let mut batch = index.batch();
-    for registration in all.drain(100..150) {
+    for registration in &gone {
         batch.remove(registration).unwrap();
     }
     let (key, _untaken) =
         (batch.insert(ops, at(7), Load::new(7)).unwrap(), batch.insert(ops, at(8), Load::new(8)).unwrap());
     all.push(batch.commit().unwrap().take(key).unwrap());
+    drop(gone);
     let mut dropped = index.batch();
     let _ = dropped.insert(ops, at(9), Load::new(9)).unwrap();
-    dropped.remove(all.pop().unwrap()).unwrap();
+    dropped.remove(&all[0]).unwrap();
     drop(dropped);
+    all.pop().into_iter().for_each(drop);
     if let FoundOrInserted::Inserted(found) = index.find_or_insert_with(ops, at(5000), || Load::new(1)).unwrap() {
         all.push(found);
     }

@@ -185,7 +185,7 @@ impl World {
     fn batch(&self, mine: &mut Vec<Registration<Payload>>, at: usize, id: u64, dice: &mut Dice) {
         let gone = mine.swap_remove(at);
         let mut batch = self.index.batch();
-        batch.remove(gone).expect("ours");
+        batch.remove(&gone).expect("ours");
         batch.update(&mine[0], dice.range()).expect("ours");
         let key = batch.insert(&self.ops, dice.range(), Payload::new(id)).expect("room");
         mine.extend(batch.commit().expect("room").take(key));

@@ -86,7 +86,7 @@ fn merge(index: &NotifierIndex, pieces: &mut Vec<Registration<Canary>>, at: usiz
     let right = pieces.remove(at + 1);
     let both = between(pieces[at].interval().start(), right.interval().last());
     let mut batch = index.batch();
-    batch.remove(right).unwrap();
+    batch.remove(&right).unwrap();
     batch.update(&pieces[at], both).unwrap();
     let _ = batch.commit().unwrap();
 }

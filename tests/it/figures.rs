@@ -42,20 +42,19 @@ fn what_a_refused_batch_made_goes_back_to_the_pool() {
     let _turn = alone();
     let index = NotifierIndex::new();
     let ops = index.register_passive_ops();
-    let mut all = index.insert_many(&ops, (0..500).map(|id| (Interval::point(id * 4), id)).collect()).unwrap();
+    let all = index.insert_many(&ops, (0..500).map(|id| (Interval::point(id * 4), id)).collect()).unwrap();
     index.close().unwrap();
-    let mut refuse = |round: u64| {
+    let refuse = |round: u64| {
         let mut batch = index.batch();
-        let removed = batch.remove(all.swap_remove(round as usize % all.len())).unwrap();
+        batch.remove(&all[round as usize % all.len()]).unwrap();
         let _ = batch.insert(&ops, Interval::point(round), round).unwrap();
         let refused = batch.commit().unwrap_err();
         assert_eq!(refused.kind(), BatchErrorKind::Closed);
-        all.push(refused.into_batch().take_registration(removed).unwrap());
     };
-    (0..ROUNDS).for_each(&mut refuse);
+    (0..ROUNDS).for_each(refuse);
     maintain_alone(&index);
     let before = index.stats();
-    (0..ROUNDS).for_each(&mut refuse);
+    (0..ROUNDS).for_each(refuse);
     maintain_alone(&index);
     assert_eq!(index.stats(), before);
 }
@@ -68,20 +67,19 @@ fn what_a_refused_batch_of_many_owners_made_goes_back_to_the_pool() {
     let index = NotifierIndex::new();
     let all_ops: Vec<_> = (0..OWNERS).map(|_| index.register_passive_ops()).collect();
     let at = Interval::point(7);
-    let mut all: Vec<_> = all_ops.iter().map(|ops| index.insert(ops, at, 1_u64).unwrap()).collect();
+    let all: Vec<_> = all_ops.iter().map(|ops| index.insert(ops, at, 1_u64).unwrap()).collect();
     index.close().unwrap();
-    let mut refuse = |round: usize| {
+    let refuse = |round: usize| {
         let place = round * 7 % OWNERS;
         let mut batch = index.batch();
-        let removed = batch.remove(all.swap_remove(place)).unwrap();
+        batch.remove(&all[place]).unwrap();
         let _ = batch.insert(&all_ops[0], at, 2).unwrap();
-        let refused = batch.commit().unwrap_err();
-        all.push(refused.into_batch().take_registration(removed).unwrap());
+        drop(batch.commit().unwrap_err());
     };
-    (0..100).for_each(&mut refuse);
+    (0..100).for_each(refuse);
     maintain_alone(&index);
     let before = index.stats();
-    (0..1000).for_each(&mut refuse);
+    (0..1000).for_each(refuse);
     maintain_alone(&index);
     assert_eq!(index.stats(), before);
 }
@@ -133,12 +131,12 @@ fn one_change_drops_no_more_payloads_than_its_share() {
     let drops = Arc::new(AtomicUsize::new(0));
     let index = NotifierIndex::new();
     let (ops, others) = (index.register_passive_ops(), index.register_passive_ops());
+    let insert = |id| index.insert(&ops, Interval::point(id), Canary::counted(id, &drops)).unwrap();
+    let all: Vec<_> = (0..COUNT as u64).map(insert).collect();
     let mut batch = index.batch();
-    for id in 0..COUNT as u64 {
-        let registration = index.insert(&ops, Interval::point(id), Canary::counted(id, &drops)).unwrap();
-        batch.remove(registration).unwrap();
-    }
+    all.iter().for_each(|registration| batch.remove(registration).unwrap());
     let _ = batch.commit().unwrap();
+    drop(all);
     let mut most = 0;
     for at in 0..20_000 {
         let before = drops.load(Ordering::Relaxed);

@@ -124,7 +124,7 @@ impl<'c> Runner<'c> {
                 changes.push(Change::Update { id: *id, span });
             }
         }
-        batch.remove(gone).unwrap();
+        batch.remove(&gone).unwrap();
         changes.push(Change::Remove { id: gone_id });
         let ops = &self.course.owners[owner as usize];
         let keys = [0, 1].map(|new| {

@@ -61,12 +61,12 @@ fn live_and_die(index: &NotifierIndex, ops: &Ops<Canary>, drops: &Arc<AtomicUsiz
     let snapshot = index.snapshot();
     all.drain(..100).for_each(drop);
     all.drain(..100).for_each(|registration| assert!(registration.remove().is_ok()));
+    let gone: Vec<_> = all.drain(..100).collect();
     let mut batch = index.batch();
-    for registration in all.drain(..100) {
-        batch.remove(registration).unwrap();
-    }
+    gone.iter().for_each(|registration| batch.remove(registration).unwrap());
     let _untaken = batch.insert(ops, Interval::point(1), Canary::counted(count, drops)).unwrap();
     drop(batch.commit().unwrap());
+    drop(gone);
     let mut refused = index.batch();
     let key = refused.insert(ops, Interval::point(2), Canary::counted(count + 1, drops)).unwrap();
     drop(refused.take_payload(key));
@@ -205,7 +205,7 @@ impl Drop for Caller {
         registration.update(between(7, 8)).unwrap();
         assert!(self.index.pin().find(&self.ops, Interval::point(7)).is_some());
         let mut batch = self.index.batch();
-        batch.remove(registration).unwrap();
+        batch.remove(&registration).unwrap();
         let _ = batch.commit().unwrap();
         self.index.maintain();
         self.calls.fetch_add(1, Ordering::Relaxed);

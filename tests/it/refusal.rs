@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use notifier_index::{
     BatchErrorKind, Config, FindManyError, FoundOrInserted, InsertError, Interval, IntervalError, NotifierIndex, Ops,
-    RemoveError, UpdateError,
+    UpdateError,
 };
 
 use crate::canary::Canary;
@@ -91,9 +91,7 @@ fn a_registration_of_another_index_is_refused_and_stands() {
     let mut batch = ours.batch();
     assert!(batch.update(&registration, between(5, 6)).is_err());
     let mut batch = ours.batch();
-    let refused = batch.remove(registration).unwrap_err();
-    assert!(matches!(refused, RemoveError::ForeignRegistration(_)), "{refused}");
-    let registration = refused.into_registration();
+    assert_eq!(batch.remove(&registration), Err(BatchErrorKind::ForeignRegistration));
     assert_eq!((batch.len(), registration.interval()), (0, between(0, 9)));
     drop(batch);
     assert_eq!((theirs.len(), ours.version()), (1, 0));
@@ -188,22 +186,23 @@ fn a_refused_batch_gives_everything_back_and_can_be_committed_later() {
         batch.insert(&ops, between(600, 609), Canary::new(600)).unwrap(),
     );
     batch.update(&all[5], between(700, 709)).unwrap();
-    let (removed, _removed_too) = (batch.remove(gone).unwrap(), batch.remove(gone_too).unwrap());
+    batch.remove(&gone).unwrap();
+    batch.remove(&gone_too).unwrap();
     let mut batch = batch.commit().unwrap_err().into_batch();
     assert_eq!((index.version(), index.len(), all[5].interval()), (version, 200, Interval::point(5)));
 
     assert_eq!(batch.take_payload(new).unwrap().id(), 500);
-    let gone = batch.take_registration(removed).unwrap();
-    assert_eq!((gone.payload().id(), gone.interval(), gone.version()), (199, Interval::point(199), 200));
+    assert_eq!((gone.is_live(), gone.interval()), (true, Interval::point(199)));
     drop(guard);
     until_no_thread_pins();
     let mut committed = batch.commit().unwrap();
     let newer = committed.take(newer).unwrap();
-    assert_eq!((committed.version(), newer.version(), index.len()), (version + 1, version + 1, 200));
+    assert_eq!((committed.version(), newer.version(), index.len()), (version + 1, version + 1, 199));
+    assert!(!gone.is_live() && !gone_too.is_live());
     assert_eq!((newer.interval(), all[5].interval()), (between(600, 609), between(700, 709)));
     assert_eq!(
         ids(index.pin().view(), &ops, between(190, 900)),
-        [190, 191, 192, 193, 194, 195, 196, 197, 199, 600, 5],
+        [190, 191, 192, 193, 194, 195, 196, 197, 600, 5],
         "{moved}"
     );
 }
@@ -218,8 +217,8 @@ fn a_key_of_another_batch_opens_nothing() {
     let _mine = one.insert(&ops, between(10, 19), Canary::new(2)).unwrap();
     let foreign = other.insert(&ops, between(20, 29), Canary::new(3)).unwrap();
     let foreign_too = other.insert(&ops, between(30, 39), Canary::new(4)).unwrap();
-    let removal = other.remove(registration).unwrap();
-    assert!(one.take_payload(foreign).is_none() && one.take_registration(removal).is_none());
+    other.remove(&registration).unwrap();
+    assert!(one.take_payload(foreign).is_none());
     let mut committed = one.commit().unwrap();
     assert!(committed.take(foreign_too).is_none());
     assert_eq!((other.len(), index.len()), (3, 2));

@@ -33,12 +33,13 @@ fn errors_say_what_was_refused() {
         BatchErrorKind::RetiredLimit,
         BatchErrorKind::ForeignOps,
         BatchErrorKind::ForeignRegistration,
+        BatchErrorKind::Removed,
     ];
     judge(&kinds.each_ref().map(as_error));
     judge(&[&FindManyError::LengthMismatch, &CloseError]);
     judge(&[&BeginError::Removed, &BeginError::NotCovered, &BeginError::Closed, &BeginError::WouldDeadlock]);
     judge(&[&BeginError::TimedOut, &WaitError::WouldDeadlock, &WaitError::TimedOut]);
-    judge(&[&WouldDeadlock, &BeginError::WouldWait, &UpdateError::Closed]);
+    judge(&[&WouldDeadlock, &BeginError::WouldWait, &UpdateError::Closed, &UpdateError::Removed]);
     assert_eq!(format!("{:?}", InsertError::Closed(1)), format!("{:?}", InsertError::Closed("a payload")));
 }
 
@@ -54,7 +55,7 @@ fn a_refusal_gives_back_what_it_was_about() {
     let registration = || index.insert(&ops, between(1, 2), 7).unwrap();
     let refusals = [
         RemoveError::OutOfMemory(registration()),
-        RemoveError::ForeignRegistration(registration()),
+        RemoveError::Held(registration()),
         RemoveError::WouldDeadlock(registration()),
     ];
     judge(&refusals.each_ref().map(as_error));

@@ -98,7 +98,7 @@ impl<'i> World<'i> {
                     batch.update(&self.registrations[&id], interval(span)).expect("our own");
                 }
                 Change::Remove { id } => {
-                    batch.remove(removed.remove(&id).expect("set aside")).expect("our own");
+                    batch.remove(&removed[&id]).expect("our own");
                 }
             }
         }

@@ -75,7 +75,7 @@ fn change_everything(index: &NotifierIndex, ops: &Ops<Probe>, others: &Ops<u64>)
     let two = index.insert(others, between(510, 519), 2).unwrap();
     let mut batch = index.batch();
     batch.update(&one, between(500, 519)).unwrap();
-    batch.remove(two).unwrap();
+    batch.remove(&two).unwrap();
     let key = batch.insert(others, between(520, 529), 3).unwrap();
     let three = batch.commit().unwrap().take(key).unwrap();
     assert_eq!(index.pin().find_all(others, between(500, 529)).count(), 2);

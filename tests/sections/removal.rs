@@ -249,7 +249,7 @@ fn a_barrier_waits_for_what_a_batch_removed() {
         scope.spawn(|| touch(&index, 0, 9));
         sleeper.wait_for(1);
         let mut batch = index.batch();
-        batch.remove(registration).unwrap();
+        batch.remove(&registration).unwrap();
         let _ = within(PATIENCE, || batch.commit()).unwrap();
         let barrier = scope.spawn(|| {
             index.barrier().unwrap();

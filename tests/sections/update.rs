@@ -207,7 +207,7 @@ fn a_hole_punched_by_a_callback_is_atomic() {
             let mut kept = kept.lock();
             let right = kept.pop().unwrap();
             let mut batch = index.batch();
-            batch.remove(right).unwrap();
+            batch.remove(&right).unwrap();
             batch.update(&kept[0], between(0, 99)).unwrap();
             let _ = batch.commit().unwrap();
         }

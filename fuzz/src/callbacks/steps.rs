@@ -114,7 +114,7 @@ impl Machine {
         let mut batch = self.index.batch();
         let key = batch.insert(&self.ops, at, actor).expect("room");
         if let Some((_, one)) = gone {
-            batch.remove(one.registration).expect("ours");
+            batch.remove(&one.registration).expect("ours");
         }
         if let Some((_, one)) = &moved {
             batch.update(&one.registration, to).expect("ours");

@@ -192,6 +192,16 @@ impl<L: Lock<Trees>> LockedIndex<L> {
         })
     }
 
+    /// The handle of the owner's notifier that has exactly these bounds: for those who have only an address.
+    pub fn registration_of(&self, owner: Owner, span: Span) -> Option<LockedRegistration> {
+        self.trees.read(|trees| {
+            let tree = trees.owners.get(owner as usize)?;
+            let mut at_start = tree.iter(key(Span::point(span.start()), 0));
+            let (key, id) = at_start.find(|(key, _)| span_of(key) == span)?;
+            Some(LockedRegistration { found: Found { owner, id: *id, span }, serial: key.start as u64 })
+        })
+    }
+
     /// The version that the last change made.
     pub fn version(&self) -> u64 {
         self.trees.read(|trees| trees.version)

@@ -78,11 +78,18 @@ impl<const FAULT: u8> ExtentIndex for Crooked<FAULT> {
     const WAYS: &'static [Way] = &[Way::Guard];
     const KEEPS_VERSIONS: bool = true;
 
-    fn insert(&self, span: Span, id: NotifierId) -> Option<(Self::Handle, u64)> {
+    fn insert(&self, span: Span, id: NotifierId) -> Option<u64> {
         let mut state = self.state.lock();
         state.put(span, id);
-        Some(((span, id), state.raise(if FAULT == SKIPPING { 2 } else { 1 })))
+        Some(state.raise(if FAULT == SKIPPING { 2 } else { 1 }))
     }
+
+    fn claim(&self, span: Span) -> Option<(Self::Handle, NotifierId)> {
+        let found = *self.state.lock().extents.get(&span.start())?;
+        (found.span == span).then_some(((span, found.id), found.id))
+    }
+
+    fn release(&self, _: Self::Handle) {}
 
     fn remove(&self, (span, id): Self::Handle) -> Result<u64, Self::Handle> {
         if FAULT == REFUSING {
@@ -100,7 +107,7 @@ impl<const FAULT: u8> ExtentIndex for Crooked<FAULT> {
         handle: Self::Handle,
         left: Span,
         (right, right_id): (Span, NotifierId),
-    ) -> Result<([Self::Handle; 2], u64), Self::Handle> {
+    ) -> Result<u64, Self::Handle> {
         if FAULT == REFUSING {
             return Err(handle);
         }
@@ -110,10 +117,10 @@ impl<const FAULT: u8> ExtentIndex for Crooked<FAULT> {
         if FAULT != HALVED {
             state.put(right, right_id);
         }
-        Ok(([(left, left_id), (right, right_id)], state.raise(1)))
+        Ok(state.raise(1))
     }
 
-    fn merge(&self, handles: [Self::Handle; 2], whole: Span) -> Result<(Self::Handle, u64), [Self::Handle; 2]> {
+    fn merge(&self, handles: [Self::Handle; 2], whole: Span) -> Result<u64, [Self::Handle; 2]> {
         if FAULT == REFUSING {
             return Err(handles);
         }
@@ -121,7 +128,7 @@ impl<const FAULT: u8> ExtentIndex for Crooked<FAULT> {
         let mut state = self.state.lock();
         state.extents.remove(&right.start());
         state.put(whole, left_id);
-        Ok(((whole, left_id), state.raise(1)))
+        Ok(state.raise(1))
     }
 
     fn begin_section(&self, _span: Span, _reason: Reason) {}

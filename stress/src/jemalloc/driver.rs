@@ -10,8 +10,11 @@
 //! A change that the index refuses is refused to jemalloc too, with everything as it was. A range that jemalloc names
 //! and that is not registered as exactly this range is a failed check: somebody lost a change before.
 //!
-//! Everything here runs with jemalloc's locks held, on whichever thread needed memory: it takes the shard of the
-//! registry and of the log for a moment, calls the index, and never waits for a reader.
+//! jemalloc names an extent by its range. So does this: extents stand in the index without a handle, and the hook of an
+//! extent claims it by its address.
+//!
+//! Everything here runs with jemalloc's locks held, on whichever thread needed memory: it takes a shard of the log for a
+//! moment, calls the index, and never waits for a reader.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -21,7 +24,6 @@ use crate::history::clock::StampClock;
 use crate::jemalloc::change_log::ChangeLog;
 use crate::jemalloc::checks::{Check, Checks};
 use crate::jemalloc::extent_index::{EXTENTS, ExtentIndex, arena_of, name_extent};
-use crate::jemalloc::registry::{Registered, Registry};
 use crate::model::Change;
 use crate::span::{NotifierId, Span};
 
@@ -31,6 +33,12 @@ const SPLITS_PER_DROP: u64 = 10_000;
 /// The change was not made; jemalloc is told so, and goes on as if it had not asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refused;
+
+/// An extent that its hook has claimed.
+struct Claimed<H> {
+    handle: H,
+    id: NotifierId,
+}
 
 /// How often each thing happened to extents, and how long the index took for it.
 #[derive(Debug, Default)]
@@ -64,13 +72,19 @@ fn count(counter: &AtomicU64, by: u64) {
     counter.fetch_add(by, Ordering::Relaxed);
 }
 
+/// Takes one from a counter; relaxed, as [`count_of`].
+fn count_down(counter: &AtomicU64) {
+    counter.fetch_sub(1, Ordering::Relaxed);
+}
+
 /// The extents of some arenas, their index, and what was done to it.
 pub(crate) struct Driver<I: ExtentIndex> {
     pub(crate) index: I,
     pub(crate) checks: Checks,
     pub(crate) log: ChangeLog,
     pub(crate) counts: HookCounts,
-    registry: Registry<I::Handle>,
+    /// Extents that should be in the index, as the hooks count them.
+    extent_count: AtomicU64,
     clock: StampClock,
     next_serial: AtomicU64,
     /// Greatest version of a change that has returned: no find that begins now may look at an older one.
@@ -86,7 +100,7 @@ impl<I: ExtentIndex> Driver<I> {
             checks: Checks::default(),
             log: ChangeLog::default(),
             counts: HookCounts::default(),
-            registry: Registry::default(),
+            extent_count: AtomicU64::new(0),
             clock: StampClock::new(),
             next_serial: AtomicU64::new(0),
             returned: AtomicU64::new(0),
@@ -100,17 +114,17 @@ impl<I: ExtentIndex> Driver<I> {
         self.returned.load(Ordering::Acquire)
     }
 
-    /// How many extents are registered.
+    /// How many extents should be registered, by what the hooks have done.
     pub(crate) fn registered_count(&self) -> usize {
-        self.registry.len()
+        count_of(&self.extent_count) as usize
     }
 
     /// Memory has been mapped: it becomes an extent.
     pub(crate) fn mapped(&self, span: Span, arena: u32) -> Result<(), Refused> {
         let id = self.name(arena);
         let (inserted, time) = self.timed(|| self.index.insert(span, id));
-        let (handle, version) = inserted.ok_or_else(|| self.refuse())?;
-        self.put(Registered { handle, span, id });
+        let version = inserted.ok_or_else(|| self.refuse())?;
+        count(&self.extent_count, 1);
         self.record(version, time, &[Change::Insert { owner: EXTENTS, id, span }]);
         count(&self.counts.mapped, 1);
         Ok(())
@@ -118,11 +132,12 @@ impl<I: ExtentIndex> Driver<I> {
 
     /// An extent is going to be unmapped: it is taken out; returns its arena, in case that it has to come back.
     pub(crate) fn unmapping(&self, span: Span) -> Result<u32, Refused> {
-        let Registered { handle, id, .. } = self.take(span, "unmap")?;
+        let Claimed { handle, id } = self.claim(span, "unmap")?;
         match self.timed(|| self.index.remove(handle)) {
             (Ok(version), time) => self.record(version, time, &[Change::Remove { id }]),
-            (Err(handle), _) => return Err(self.put_back(Registered { handle, span, id })),
+            (Err(handle), _) => return Err(self.give_back(handle)),
         }
+        count_down(&self.extent_count);
         count(&self.counts.unmapped, 1);
         Ok(arena_of(id))
     }
@@ -130,46 +145,46 @@ impl<I: ExtentIndex> Driver<I> {
     /// An extent becomes two.
     pub(crate) fn split(&self, left: Span, right: Span, arena: u32) -> Result<(), Refused> {
         let whole = Span::between(left.start(), right.last());
-        let Registered { handle, id, .. } = self.take(whole, "split")?;
+        let Claimed { handle, id } = self.claim(whole, "split")?;
         let right_id = self.name(arena);
         let before = self.counts.split.fetch_add(1, Ordering::Relaxed);
         let changes = [Change::Update { id, span: left }, Change::Insert { owner: EXTENTS, id: right_id, span: right }];
         if self.drops_splits && before.is_multiple_of(SPLITS_PER_DROP) {
             self.log.push(self.returned_version(), [self.clock.start().0; 2], &changes);
-            self.put(Registered { handle, span: whole, id });
+            self.index.release(handle);
+            count(&self.extent_count, 1);
             return Ok(());
         }
         match self.timed(|| self.index.split(handle, left, (right, right_id))) {
-            (Ok(([left_handle, right_handle], version)), time) => {
-                self.put(Registered { handle: left_handle, span: left, id });
-                self.put(Registered { handle: right_handle, span: right, id: right_id });
+            (Ok(version), time) => {
+                count(&self.extent_count, 1);
                 self.aim(right.start());
                 self.record(version, time, &changes);
                 Ok(())
             }
-            (Err(handle), _) => Err(self.put_back(Registered { handle, span: whole, id })),
+            (Err(handle), _) => Err(self.give_back(handle)),
         }
     }
 
     /// Two neighbouring extents become one.
     pub(crate) fn merge(&self, left: Span, right: Span) -> Result<(), Refused> {
-        let first = self.take(left, "merge (left)")?;
-        let second = match self.take(right, "merge (right)") {
+        let first = self.claim(left, "merge (left)")?;
+        let second = match self.claim(right, "merge (right)") {
             Ok(second) => second,
-            Err(Refused) => return Err(self.put_back(first)),
+            Err(Refused) => return Err(self.give_back(first.handle)),
         };
         let whole = Span::between(left.start(), right.last());
         let (id, gone) = (first.id, second.id);
         match self.timed(|| self.index.merge([first.handle, second.handle], whole)) {
-            (Ok((handle, version)), time) => {
-                self.put(Registered { handle, span: whole, id });
+            (Ok(version), time) => {
+                count_down(&self.extent_count);
                 self.record(version, time, &[Change::Update { id, span: whole }, Change::Remove { id: gone }]);
                 count(&self.counts.merged, 1);
                 Ok(())
             }
             (Err([one, other]), _) => {
-                self.put(Registered { handle: other, span: right, id: gone });
-                Err(self.put_back(Registered { handle: one, span: left, id }))
+                self.index.release(other);
+                Err(self.give_back(one))
             }
         }
     }
@@ -225,21 +240,14 @@ impl<I: ExtentIndex> Driver<I> {
         self.returned.fetch_max(version, Ordering::Release);
     }
 
-    fn take(&self, span: Span, deed: &str) -> Result<Registered<I::Handle>, Refused> {
-        let taken = self.registry.take(span);
-        self.checks.expect(Check::Named, taken.is_some(), || format!("{deed} of {span:?}, which is not registered"));
-        taken.ok_or(Refused)
+    fn claim(&self, span: Span, deed: &str) -> Result<Claimed<I::Handle>, Refused> {
+        let (claimed, _) = self.timed(|| self.index.claim(span));
+        self.checks.expect(Check::Named, claimed.is_some(), || format!("{deed} of {span:?}, which is not registered"));
+        claimed.map(|(handle, id)| Claimed { handle, id }).ok_or(Refused)
     }
 
-    fn put(&self, extent: Registered<I::Handle>) {
-        let span = extent.span;
-        if self.registry.put(extent).is_some() {
-            self.checks.fail(Check::Named, format!("two extents begin where {span:?} begins"));
-        }
-    }
-
-    fn put_back(&self, extent: Registered<I::Handle>) -> Refused {
-        self.put(extent);
+    fn give_back(&self, handle: I::Handle) -> Refused {
+        self.index.release(handle);
         self.refuse()
     }
 

@@ -117,19 +117,18 @@ pub(crate) trait ExtentIndex: Send + Sync + 'static {
     /// Whether [`ExtentIndex::mirror`] has one.
     const HAS_MIRROR: bool = false;
 
-    /// Registers an interval; returns the version that it appeared in.
-    fn insert(&self, span: Span, id: NotifierId) -> Option<(Self::Handle, u64)>;
+    /// Registers an interval, to be claimed; returns the version that it appeared in.
+    fn insert(&self, span: Span, id: NotifierId) -> Option<u64>;
+    /// The right to change the extent that is exactly this range, and its name; jemalloc serialises the hooks of one extent.
+    fn claim(&self, span: Span) -> Option<(Self::Handle, NotifierId)>;
+    /// Leaves an extent to be claimed anew.
+    fn release(&self, handle: Self::Handle);
     /// Takes an interval away; returns the version that it was gone in.
     fn remove(&self, handle: Self::Handle) -> Result<u64, Self::Handle>;
-    /// Shrinks an interval to `left` and registers `right`, in one version.
-    fn split(
-        &self,
-        handle: Self::Handle,
-        left: Span,
-        right: (Span, NotifierId),
-    ) -> Result<([Self::Handle; 2], u64), Self::Handle>;
-    /// Grows the first interval to `whole` and takes the second away, in one version.
-    fn merge(&self, handles: [Self::Handle; 2], whole: Span) -> Result<(Self::Handle, u64), [Self::Handle; 2]>;
+    /// Shrinks an interval to `left` and registers `right`, in one version, both to be claimed.
+    fn split(&self, handle: Self::Handle, left: Span, right: (Span, NotifierId)) -> Result<u64, Self::Handle>;
+    /// Grows the first interval to `whole`, to be claimed, and takes the second away, in one version.
+    fn merge(&self, handles: [Self::Handle; 2], whole: Span) -> Result<u64, [Self::Handle; 2]>;
 
     /// Begins a section: tells whoever mirrors the range.
     fn begin_section(&self, span: Span, reason: Reason) -> Self::Section<'_>;

@@ -76,10 +76,23 @@ impl ExtentIndex for IndexedExtents {
     const KEEPS_VERSIONS: bool = true;
     const HAS_MIRROR: bool = true;
 
-    fn insert(&self, span: Span, id: NotifierId) -> Option<(Registration<Extent>, u64)> {
+    fn insert(&self, span: Span, id: NotifierId) -> Option<u64> {
         let registration = self.index.insert(&self.ops, interval(span), self.extent(id)).ok()?;
         let version = registration.version();
-        Some((registration, version))
+        registration.detach();
+        Some(version)
+    }
+
+    /// jemalloc names an extent by its range: the index itself is the map from there to the handle.
+    fn claim(&self, span: Span) -> Option<(Registration<Extent>, NotifierId)> {
+        let guard = self.index.pin();
+        let hit = guard.find_all(&self.ops, span.start()).find(|hit| hit.interval() == interval(span))?;
+        let registration = hit.claim()?;
+        Some((registration, hit.payload().id.load(Ordering::Relaxed)))
+    }
+
+    fn release(&self, handle: Registration<Extent>) {
+        handle.detach();
     }
 
     fn remove(&self, handle: Registration<Extent>) -> Result<u64, Registration<Extent>> {
@@ -95,21 +108,24 @@ impl ExtentIndex for IndexedExtents {
         handle: Registration<Extent>,
         left: Span,
         (right, right_id): (Span, NotifierId),
-    ) -> Result<([Registration<Extent>; 2], u64), Registration<Extent>> {
+    ) -> Result<u64, Registration<Extent>> {
         match self.split_in_batch(&handle, left, right, right_id) {
-            Some((made, version)) => Ok(([handle, made], version)),
+            Some((made, version)) => {
+                made.detach();
+                handle.detach();
+                Ok(version)
+            }
             None => Err(handle),
         }
     }
 
-    fn merge(
-        &self,
-        [handle, gone]: [Registration<Extent>; 2],
-        whole: Span,
-    ) -> Result<(Registration<Extent>, u64), [Registration<Extent>; 2]> {
-        match self.merge_in_batch(&handle, gone, whole) {
-            Ok(version) => Ok((handle, version)),
-            Err(gone) => Err([handle, gone]),
+    fn merge(&self, [handle, gone]: [Registration<Extent>; 2], whole: Span) -> Result<u64, [Registration<Extent>; 2]> {
+        match self.merge_in_batch(&handle, &gone, whole) {
+            Some(version) => {
+                handle.detach();
+                Ok(version)
+            }
+            None => Err([handle, gone]),
         }
     }
 
@@ -183,26 +199,13 @@ impl IndexedExtents {
         Some((committed.take(key)?, version))
     }
 
-    fn merge_in_batch(
-        &self,
-        handle: &Registration<Extent>,
-        gone: Registration<Extent>,
-        whole: Span,
-    ) -> Result<u64, Registration<Extent>> {
+    fn merge_in_batch(&self, handle: &Registration<Extent>, gone: &Registration<Extent>, whole: Span) -> Option<u64> {
         // R6 for the one that goes; R4 is kept, because the other one grows by the same publication.
         let _locked = self.mirror.forget_locked(span(gone.interval()));
         let mut batch = self.index.batch();
-        if batch.update(handle, interval(whole)).is_err() {
-            return Err(gone);
-        }
-        let key = batch.remove(gone).map_err(|refused| refused.into_registration())?;
-        match batch.commit() {
-            Ok(committed) => Ok(committed.version()),
-            Err(refused) => {
-                let gone = refused.into_batch().take_registration(key);
-                Err(gone.expect("a refused batch still has what was put into it"))
-            }
-        }
+        batch.update(handle, interval(whole)).ok()?;
+        batch.remove(gone).ok()?;
+        batch.commit().ok().map(|committed| committed.version())
     }
 }
 

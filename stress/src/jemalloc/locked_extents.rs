@@ -20,9 +20,18 @@ impl ExtentIndex for LockedExtents {
     const WAYS: &'static [Way] = &[Way::Locked];
     const KEEPS_VERSIONS: bool = false;
 
-    fn insert(&self, span: Span, id: NotifierId) -> Option<(LockedRegistration, u64)> {
-        Some(self.index.insert(EXTENTS, span, id))
+    fn insert(&self, span: Span, id: NotifierId) -> Option<u64> {
+        let (_, version) = self.index.insert(EXTENTS, span, id);
+        Some(version)
     }
+
+    fn claim(&self, span: Span) -> Option<(LockedRegistration, NotifierId)> {
+        let registration = self.index.registration_of(EXTENTS, span)?;
+        let id = registration.found().id;
+        Some((registration, id))
+    }
+
+    fn release(&self, _: LockedRegistration) {}
 
     fn remove(&self, handle: LockedRegistration) -> Result<u64, LockedRegistration> {
         Ok(self.index.remove(handle))
@@ -33,28 +42,19 @@ impl ExtentIndex for LockedExtents {
         mut handle: LockedRegistration,
         left: Span,
         (span, id): (Span, NotifierId),
-    ) -> Result<([LockedRegistration; 2], u64), LockedRegistration> {
+    ) -> Result<u64, LockedRegistration> {
         let mut changes = [
             LockedChange::Update { registration: &mut handle, span: left },
             LockedChange::Insert { owner: EXTENTS, id, span, made: None },
         ];
-        let version = self.index.batch(&mut changes);
-        let [_, LockedChange::Insert { made: Some(right), .. }] = changes else {
-            return Err(handle);
-        };
-        Ok(([handle, right], version))
+        Ok(self.index.batch(&mut changes))
     }
 
-    fn merge(
-        &self,
-        [mut handle, gone]: [LockedRegistration; 2],
-        whole: Span,
-    ) -> Result<(LockedRegistration, u64), [LockedRegistration; 2]> {
-        let version = self.index.batch(&mut [
+    fn merge(&self, [mut handle, gone]: [LockedRegistration; 2], whole: Span) -> Result<u64, [LockedRegistration; 2]> {
+        Ok(self.index.batch(&mut [
             LockedChange::Update { registration: &mut handle, span: whole },
             LockedChange::Remove { registration: gone },
-        ]);
-        Ok((handle, version))
+        ]))
     }
 
     fn begin_section(&self, _span: Span, _reason: Reason) {}

@@ -46,7 +46,6 @@ mod part;
 mod process;
 mod process_maps;
 mod regions;
-mod registry;
 mod replay;
 mod rest;
 mod round;

@@ -1,6 +1,6 @@
 //! Changes in batches: mixed ones, splits and merges.
 
-use notifier_index::{Batch, Committed, Held, InsertKey, RemoveKey};
+use notifier_index::{Batch, Committed, Held, InsertKey};
 
 use super::actor::Actor;
 use super::changes::{self, Place};
@@ -24,11 +24,7 @@ struct Inserting<'w> {
     owner: Owner,
 }
 
-struct Removing<'w> {
-    place: Place<'w>,
-    key: RemoveKey<Actor>,
-    id: NotifierId,
-    owner: Owner,
+struct Removing {
     held: Held<Actor>,
 }
 
@@ -53,24 +49,30 @@ fn add_insert<'w>(
     }
 }
 
-fn add_remove<'w>(
-    seat: &Seat,
-    batch: &mut Batch<'_>,
-    mut place: Place<'w>,
-    log: &mut Vec<Change>,
-) -> Option<Removing<'w>> {
-    let Entry { id, owner, registration } = place.take()?;
-    let held = registration.hold();
-    match batch.remove(registration) {
-        Ok(key) => {
-            log.push(Change::Remove { id });
-            Some(Removing { place, key, id, owner, held })
+fn add_remove<'b>(seat: &Seat, batch: &mut Batch<'b>, entry: &'b Entry, log: &mut Vec<Change>) -> Option<Removing> {
+    let held = entry.registration.hold();
+    match batch.remove(&entry.registration) {
+        Ok(()) => {
+            log.push(Change::Remove { id: entry.id });
+            Some(Removing { held })
         }
         Err(error) => {
             seat.fault(|| format!("a batch refused a removal: {error}"));
-            *place = Some(Entry { id, owner, registration: error.into_registration() });
             None
         }
+    }
+}
+
+/// Empties the places of what a batch has removed; leaves them as they were if it was refused.
+fn clear_removed(seat: &Seat, places: Vec<Place<'_>>, removing: &[Removing], version: Option<u64>) {
+    let Some(version) = version else {
+        let stays = |place: &Place<'_>| place.as_ref().is_none_or(|entry| entry.registration.is_live());
+        return seat.expect(places.iter().all(stays), || "a refused batch removed something".to_owned());
+    };
+    removing.iter().for_each(|removing| removing.held.note_gone(version));
+    for mut place in places {
+        seat.expect(place.as_ref().is_some_and(|entry| !entry.registration.is_live()), || "still live".to_owned());
+        *place = None;
     }
 }
 
@@ -108,30 +110,22 @@ fn commit<'b>(seat: &Seat, batch: Batch<'b>, log: &[Change], is_aborted: bool) -
     }
 }
 
-/// Puts everything where it belongs.
-fn settle(
-    seat: &Seat,
-    outcome: Result<Committed, Batch<'_>>,
-    inserting: Vec<Inserting<'_>>,
-    removing: Vec<Removing<'_>>,
-) {
+/// Puts everything where it belongs; the version, if there is one.
+fn settle(seat: &Seat, outcome: Result<Committed, Batch<'_>>, inserting: Vec<Inserting<'_>>) -> Option<u64> {
     match outcome {
         Ok(mut committed) => {
             for Inserting { mut place, key, id, owner } in inserting {
                 *place = committed.take(key).map(|registration| Entry { id, owner, registration });
                 seat.expect(place.is_some(), || format!("no registration of notifier {id} came of a batch"));
             }
-            removing.iter().for_each(|removing| removing.held.note_gone(committed.version()));
+            Some(committed.version())
         }
         Err(mut batch) => {
             for Inserting { key, id, .. } in inserting {
                 let payload = batch.take_payload(key);
                 seat.expect(payload.is_some_and(|payload| payload.id == id), || "a batch lost a payload".to_owned());
             }
-            for Removing { mut place, key, id, owner, .. } in removing {
-                *place = batch.take_registration(key).map(|registration| Entry { id, owner, registration });
-                seat.expect(place.is_some(), || format!("a batch lost the registration of {id}"));
-            }
+            None
         }
     }
 }
@@ -139,10 +133,11 @@ fn settle(
 /// Some insertions, updates and removals.
 pub(crate) fn mixed(seat: &Seat) {
     let world = &seat.world;
-    let updated: Vec<(usize, Place<'_>)> = (0..PARTS / 2).filter_map(|_| changes::place(seat, false)).collect();
+    let taken = || (0..PARTS / 2).filter_map(|_| changes::place(seat, false)).map(|(_, place)| place).collect();
+    let (updated, removed): (Vec<Place<'_>>, Vec<Place<'_>>) = (taken(), taken());
     let mut batch = world.index.batch();
     let (mut log, mut inserting, mut removing) = (Vec::new(), Vec::new(), Vec::new());
-    for entry in updated.iter().filter_map(|(_, place)| place.as_ref()) {
+    for entry in updated.iter().filter_map(|place| place.as_ref()) {
         // Sometimes twice: the second has to find what the first has moved.
         for _ in 0..=seat.below(2) {
             let to = seat.draw(|draws| world.bounds(entry.owner, draws));
@@ -155,12 +150,13 @@ pub(crate) fn mixed(seat: &Seat) {
             let to = seat.draw(|draws| world.bounds(owner, draws));
             inserting.extend(add_insert(seat, &mut batch, (slot, place), (owner, to), &mut log));
         }
-        if let Some((_, place)) = changes::place(seat, false) {
-            removing.extend(add_remove(seat, &mut batch, place, &mut log));
-        }
+    }
+    for entry in removed.iter().filter_map(|place| place.as_ref()) {
+        removing.extend(add_remove(seat, &mut batch, entry, &mut log));
     }
     let outcome = commit(seat, batch, &log, seat.one_in(8));
-    settle(seat, outcome, inserting, removing);
+    let version = settle(seat, outcome, inserting);
+    clear_removed(seat, removed, &removing, version);
 }
 
 /// One becomes two; no look-up sees a hole or a double cover.
@@ -181,7 +177,7 @@ pub(crate) fn split(seat: &Seat) {
     add_update(seat, (entry.id, left_part), &mut log, batch.update(&entry.registration, interval(left_part)));
     let inserting = add_insert(seat, &mut batch, (slot, place), (entry.owner, right_part), &mut log);
     let outcome = commit(seat, batch, &log, false);
-    settle(seat, outcome, inserting.into_iter().collect(), Vec::new());
+    settle(seat, outcome, inserting.into_iter().collect());
     seat.mark(Mark::Splits);
 }
 
@@ -204,23 +200,26 @@ pub(crate) fn merge(seat: &Seat) {
     let to = if hull.last() - hull.start() < WIDEST { hull } else { left };
     let (mut batch, mut log) = (seat.world.index.batch(), Vec::new());
     add_update(seat, (stays.id, to), &mut log, batch.update(&stays.registration, interval(to)));
-    let removing = add_remove(seat, &mut batch, other, &mut log);
+    let removing: Vec<_> = add_remove(seat, &mut batch, goes, &mut log).into_iter().collect();
     let outcome = commit(seat, batch, &log, false);
-    settle(seat, outcome, Vec::new(), removing.into_iter().collect());
+    let version = settle(seat, outcome, Vec::new());
+    clear_removed(seat, vec![other], &removing, version);
     seat.mark(Mark::Merges);
 }
 
-/// Batches and what comes of them, dropped: registrations in them are removed by that, and tell no version.
+/// Batches and what comes of them, dropped: the one leaves everything as it was, the other removes what it has inserted,
+/// and tells no version.
 pub(crate) fn drop_batch(seat: &Seat) {
-    let Some((_, going)) = changes::place(seat, false) else { return };
+    let Some((_, staying)) = changes::place(seat, false) else { return };
     let Some((slot, place)) = changes::place(seat, true) else { return };
     let Some(_turn) = seat.world.unversioned.try_lock() else { return };
     let owner = seat.draw(|draws| seat.world.owner_of_slot(slot, draws));
     let to = seat.draw(|draws| seat.world.bounds(owner, draws));
-    let (mut batch, mut log) = (seat.world.index.batch(), Vec::new());
-    if let Some(removing) = add_remove(seat, &mut batch, going, &mut log) {
-        changes::drop_unversioned(seat, vec![removing.id], || drop(batch));
-        removing.held.note_gone(seat.world.index.version());
+    if let Some(entry) = staying.as_ref() {
+        let mut batch = seat.world.index.batch();
+        add_remove(seat, &mut batch, entry, &mut Vec::new());
+        drop(batch);
+        seat.expect(entry.registration.is_live(), || "a dropped batch removed something".to_owned());
     }
     let (mut batch, mut log) = (seat.world.index.batch(), Vec::new());
     let Some(inserting) = add_insert(seat, &mut batch, (slot, place), (owner, to), &mut log) else { return };

@@ -95,7 +95,7 @@ impl World {
         self.changed(committed.version());
         let mut batch = self.index.batch();
         batch.update(whole, between(WHOLE.0, WHOLE.1)).unwrap();
-        batch.remove(right).unwrap();
+        batch.remove(&right).unwrap();
         self.changed(batch.commit().unwrap().version());
     }
 }
