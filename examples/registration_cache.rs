@@ -11,16 +11,14 @@
 //!
 //! Run with `cargo run --example registration_cache`.
 
-use std::collections::HashMap;
 use std::error::Error;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use notifier_index::{
-    BeginError, Event, FoundOrInserted, Held, Interval, Invalidating, Notifier, NotifierIndex, Ops, Reason,
-    Registration, WouldBlock,
+    BeginError, Event, FoundOrInserted, Held, Interval, Invalidating, Notifier, NotifierIndex, Ops, Reason, WouldBlock,
 };
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
@@ -70,12 +68,12 @@ impl Drop for PinnedPages {
     }
 }
 
-/// The registrations of all chunks, by chunk. Its mutex is "the user's lock": callbacks take it, and so does whoever
-/// commits what he registered.
-type Table = Mutex<HashMap<u64, Registration<Region>>>;
-
-fn lock(table: &Table) -> MutexGuard<'_, HashMap<u64, Registration<Region>>> {
-    table.lock().unwrap_or_else(PoisonError::into_inner)
+/// What callbacks need: the index itself is the map from a chunk to its registration, which is detached, and claimed by
+/// whoever removes it. The lock is "the user's lock": callbacks take it, and so does whoever commits what was registered.
+struct Shared {
+    index: NotifierIndex,
+    regions: Ops<Region>,
+    commits: Mutex<()>,
 }
 
 /// The payload: one chunk, and its pages once they are pinned. Dropped, and the pages with it, when it has been removed
@@ -83,18 +81,20 @@ fn lock(table: &Table) -> MutexGuard<'_, HashMap<u64, Registration<Region>>> {
 struct Region {
     number: u64,
     pages: OnceLock<PinnedPages>,
-    // Weak, because the table owns the registrations, and these keep the payloads.
-    table: Weak<Table>,
+    // Weak, because the index keeps the payloads.
+    shared: Weak<Shared>,
 }
 
 impl Notifier for Region {
     /// The chunk goes away, and its region with it: nobody finds it from here on. Those who hold it finish in peace.
     fn invalidate(&self, invalidating: &Invalidating<'_>) -> Result<(), WouldBlock> {
-        let Some(table) = self.table.upgrade() else { return Ok(()) };
+        let Some(shared) = self.shared.upgrade() else { return Ok(()) };
         println!("        callback: chunk {} is told of {:?}", self.number, invalidating.reason());
-        // The lock is kept until the removal is published, so that another section's callback cannot overtake it.
-        let mut registrations = lock(&table);
-        let Some(registration) = registrations.remove(&self.number) else { return Ok(()) };
+        // The lock is kept until the removal is published, so that nothing is committed meanwhile.
+        let _locked = shared.commits.lock().unwrap_or_else(PoisonError::into_inner);
+        // Found by its address. Where another section's callback was first, there is nothing to claim.
+        let claimed = shared.index.pin().find(&shared.regions, invalidating.bounds()).and_then(|hit| hit.claim());
+        let Some(registration) = claimed else { return Ok(()) };
         // In a callback `remove` would wait for itself and is refused; this never waits.
         if let Err(refused) = registration.remove_deferred() {
             println!("        callback: {refused}; dropping the registration lets the index try again");
@@ -105,10 +105,8 @@ impl Notifier for Region {
 
 /// The cache.
 struct Cache<'s> {
-    index: &'s NotifierIndex,
+    shared: Arc<Shared>,
     space: &'s AddressSpace,
-    regions: Ops<Region>,
-    table: Arc<Table>,
 }
 
 impl Cache<'_> {
@@ -131,17 +129,19 @@ impl Cache<'_> {
 
     fn find_or_insert(&self, number: u64) -> Outcome<Held<Region>> {
         // The common case takes no lock: a pin, a search, one counter for the hold.
-        if let Some(hit) = self.index.pin().find(&self.regions, chunk(number)?) {
+        let Shared { index, regions, commits } = &*self.shared;
+        if let Some(hit) = index.pin().find(regions, chunk(number)?) {
             return Ok(hit.hold());
         }
-        // Locked, so that a callback finds the registration in the table. Inserting waits for nobody.
-        let mut registrations = lock(&self.table);
-        let make = || Region { number, pages: OnceLock::new(), table: Arc::downgrade(&self.table) };
-        match self.index.find_or_insert_with(&self.regions, chunk(number)?, make)? {
+        // Locked, so that a callback finds it detached, or not at all. Inserting waits for nobody.
+        let _locked = commits.lock().unwrap_or_else(PoisonError::into_inner);
+        let make = || Region { number, pages: OnceLock::new(), shared: Arc::downgrade(&self.shared) };
+        match index.find_or_insert_with(regions, chunk(number)?, make)? {
             FoundOrInserted::Found(region) => Ok(region),
             FoundOrInserted::Inserted(registration) => {
                 let region = registration.hold();
-                registrations.insert(number, registration);
+                // Whoever removes it has its address and nothing else.
+                registration.detach();
                 Ok(region)
             }
         }
@@ -156,7 +156,7 @@ impl Cache<'_> {
         if ticket.is_stale() {
             return Ok(false);
         }
-        let _locked = lock(&self.table);
+        let _locked = self.shared.commits.lock().unwrap_or_else(PoisonError::into_inner);
         if region.read_retry(ticket) {
             return Ok(false);
         }
@@ -202,9 +202,9 @@ fn unmap_during_io(cache: &Cache<'_>) -> Outcome {
         });
         has_begun.recv()?;
         let before = Instant::now();
-        cache.space.remap(cache.index, 3)?;
+        cache.space.remap(&cache.shared.index, 3)?;
         println!("    unmapped in {:?}, without waiting for the I/O", before.elapsed());
-        let found = cache.index.pin().find(&cache.regions, chunk(3)?).is_some();
+        let found = cache.shared.index.pin().find(&cache.shared.regions, chunk(3)?).is_some();
         println!("    chunk 3 is found in the cache: {found}");
         let renewed = cache.acquire(3, || ())?;
         println!("    the same address is registered anew: memory #{}", memory_of(&renewed));
@@ -213,7 +213,7 @@ fn unmap_during_io(cache: &Cache<'_>) -> Outcome {
         Outcome::Ok(())
     })?;
     println!("    the last holder is gone; the next change of the index, or `maintain`, drops the old region:");
-    cache.index.maintain();
+    cache.shared.index.maintain();
     Ok(())
 }
 
@@ -225,7 +225,7 @@ fn unmap_during_registration(cache: &Cache<'_>) -> Outcome {
         attempts += 1;
         if attempts == 1 {
             // On another thread, as it would be; errors as text, because they must cross back.
-            let remap = || cache.space.remap(cache.index, 5).map_err(|error| error.to_string());
+            let remap = || cache.space.remap(&cache.shared.index, 5).map_err(|error| error.to_string());
             remapped = thread::scope(|scope| scope.spawn(remap).join().expect("remapping does not panic"));
         }
     })?;
@@ -250,7 +250,8 @@ fn many_at_once(cache: &Cache<'_>) -> Outcome {
 
 fn main() -> Outcome {
     let (index, space) = (NotifierIndex::new(), AddressSpace::new());
-    let cache = Cache { index: &index, space: &space, regions: index.register_ops(), table: Arc::default() };
+    let shared = Shared { index: index.clone(), regions: index.register_ops(), commits: Mutex::new(()) };
+    let cache = Cache { shared: Arc::new(shared), space: &space };
 
     miss_and_hits(&cache)?;
     unmap_during_io(&cache)?;
@@ -259,8 +260,12 @@ fn main() -> Outcome {
 
     println!("5. The listing of what is registered, and then the cache goes.");
     print!("{}", index.dump());
-    drop(cache);
-    // The cache's registrations removed themselves; what they kept is dropped here at the latest.
+    // Whoever claims a registration has it: dropping it removes the region.
+    let all =
+        index.pin().find_all(&cache.shared.regions, Interval::FULL).filter_map(|hit| hit.claim()).collect::<Vec<_>>();
+    println!("    {} registrations were claimed", all.len());
+    drop((all, cache));
+    // What they kept is dropped here at the latest.
     index.maintain();
     println!("    {} regions are left", index.len());
     Ok(())
