@@ -18,6 +18,8 @@ pub(crate) enum Sabotage {
     GenerationAfterScan,
     /// `read_begin` does not ask whether the tree covers the range (R3). Must fail: the torture of pages.
     NoCoverage,
+    /// Coverage is looked up after the sections were scanned (R3). Must fail: `loom`, `growth_in_a_section`.
+    CoverageAfterScan,
     /// An update does not raise the generation (R5). Must fail: the torture of pages.
     NoRaise,
     /// The end of a section rings for nobody. Must fail: the torture of pages, by its deadline.
@@ -38,6 +40,8 @@ pub(crate) enum Sabotage {
     ClosedInsert,
     /// A `Held` does not count. Must fail: `loom`, `handles_outlive_the_index`.
     UncountedHold,
+    /// Whoever claims a notifier gets it. Must fail: `loom`, `claim_against_claim`.
+    ClaimForAll,
     /// `barrier` does not wait for callbacks. Must fail: `loom`, `barrier_waits_for_callbacks`.
     NoBarrier,
     /// Bounds are noted in no particular order. Must fail: `loom`, `known_bounds_are_whole`.
@@ -58,12 +62,13 @@ pub(crate) enum Sabotage {
 
 /// All of them, by name.
 #[cfg(busted)]
-const NAMES: [(&str, Sabotage); 23] = [
+const NAMES: [(&str, Sabotage); 25] = [
     ("early_free", Sabotage::EarlyFree),
     ("mirror_behind", Sabotage::MirrorBehind),
     ("section_after_load", Sabotage::SectionAfterLoad),
     ("generation_after_scan", Sabotage::GenerationAfterScan),
     ("no_coverage", Sabotage::NoCoverage),
+    ("coverage_after_scan", Sabotage::CoverageAfterScan),
     ("no_raise", Sabotage::NoRaise),
     ("lost_wake", Sabotage::LostWake),
     ("skip_retry", Sabotage::SkipRetry),
@@ -74,6 +79,7 @@ const NAMES: [(&str, Sabotage); 23] = [
     ("no_mark", Sabotage::NoMark),
     ("closed_insert", Sabotage::ClosedInsert),
     ("uncounted_hold", Sabotage::UncountedHold),
+    ("claim_for_all", Sabotage::ClaimForAll),
     ("no_barrier", Sabotage::NoBarrier),
     ("torn_bounds", Sabotage::TornBounds),
     ("uncounted_section", Sabotage::UncountedSection),

@@ -111,24 +111,44 @@ pub(crate) fn begin<'n>(
     patience: Patience,
 ) -> Result<Ticket<'n>, BeginError> {
     let stamp = header.activity().stamp();
-    let is_covered = match seen {
-        Seen::In(version) => engine.cell.is_mirrored(version) && !version.closed,
-        Seen::Known(known) => known.covers(stamp, interval),
-        Seen::Nothing => false,
-    };
-    if !is_covered && !busted::is(Sabotage::NoCoverage) {
-        let bounds = covering_bounds(engine, header, interval)?;
-        if let Seen::Known(known) = seen {
-            known.note(stamp, bounds);
-        }
+    let is_late = busted::is(Sabotage::CoverageAfterScan);
+    if !is_late {
+        check_coverage(engine, header, interval, seen, stamp)?;
     }
     // [O19] SeqCst, partner of the fence in `SectionTable::begin`.
     fence(Ordering::SeqCst);
     if let Some(first) = engine.sections.obstacles(interval).next() {
         wait_for_all(engine, interval, first, patience)?;
     }
+    if is_late {
+        check_coverage(engine, header, interval, seen, stamp)?;
+    }
     let stamp = if busted::is(Sabotage::GenerationAfterScan) { header.activity().stamp() } else { stamp };
     Ok(Ticket { header, stamp })
+}
+
+/// Whether the notifier covers the range, in a version that is read here or was read after `stamp` was (R3).
+#[inline]
+fn check_coverage(
+    engine: &Engine,
+    header: &Header,
+    interval: Interval,
+    seen: &Seen<'_>,
+    stamp: Stamp,
+) -> Result<(), BeginError> {
+    let is_covered = match seen {
+        Seen::In(version) => engine.cell.is_mirrored(version) && !version.closed,
+        Seen::Known(known) => known.covers(stamp, interval),
+        Seen::Nothing => false,
+    };
+    if is_covered || busted::is(Sabotage::NoCoverage) {
+        return Ok(());
+    }
+    let bounds = covering_bounds(engine, header, interval)?;
+    if let Seen::Known(known) = seen {
+        known.note(stamp, bounds);
+    }
+    Ok(())
 }
 
 /// Waits for the overlapping sections of one scan.

@@ -257,21 +257,18 @@ impl Header {
         unsafe { (*record.as_ptr()).references.fetch_sub(1, Ordering::AcqRel) & !DETACHED == 1 }
     }
 
-    /// Gives up the registration's reference, and leaves the notifier to whoever claims it; true if the reference was the
-    /// last, as in `let_go`.
-    ///
-    /// # Safety
-    /// [N1] The caller has the registration's reference, which is gone after this.
-    pub(crate) unsafe fn detach(record: NonNull<Header>) -> bool {
-        // SAFETY: [N1] allocated until this very step. [O12] AcqRel, as in `let_go`; Release also for the partner in `claim`.
-        unsafe { (*record.as_ptr()).references.fetch_add(DETACHED - 1, Ordering::AcqRel) == 1 }
+    /// Leaves the notifier to whoever claims it. The registration's reference is given up after that.
+    pub(crate) fn detach(&self) {
+        // [O24] Release, partner of the Acquire in `claim`: what was done with the registration.
+        self.references.fetch_or(DETACHED, Ordering::Release);
     }
 
     /// Takes the reference of a registration, if the notifier was left without one: of several callers one gets it. The
     /// record is protected by a version that holds it.
     pub(crate) fn claim(&self) -> bool {
-        let claimed = |count: usize| (count & DETACHED != 0).then(|| (count & !DETACHED) + 1);
-        // [O12] Acquire, partner of the Release in `detach`: what was done with the registration before.
+        let is_for_all = busted::is(Sabotage::ClaimForAll);
+        let claimed = |count: usize| (count & DETACHED != 0 || is_for_all).then(|| (count & !DETACHED) + 1);
+        // [O24] Acquire, partner of the Release in `detach`: what was done with the registration before.
         self.references.fetch_update(Ordering::Acquire, Ordering::Relaxed, claimed).is_ok()
     }
 

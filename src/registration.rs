@@ -281,13 +281,10 @@ impl<N: Send + Sync + 'static> Registration<N> {
     ///
     /// Blocking: never. One that is never claimed stays until the index goes.
     pub fn detach(self) {
+        self.raw.header().detach();
         let (record, engine) = self.raw.into_parts();
-        // SAFETY: [H1] the one reference, which goes here; [N2] the last reference pushes it, once.
-        unsafe {
-            if Header::detach(record) {
-                engine.released.push(record);
-            }
-        }
+        // SAFETY: [H1] the one reference, which goes here.
+        unsafe { give_up_record(record, &engine.released) };
     }
 
     /// Gives the notifier new bounds, in one publication; the version that shows them first.

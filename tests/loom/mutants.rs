@@ -95,7 +95,7 @@ fn note(
             }
             format!("killed: {how}")
         }
-        Verdict::Passed | Verdict::TimedOut => {
+        Verdict::Passed | Verdict::Shrunk | Verdict::TimedOut => {
             if !is_listed {
                 results.1.push(format!("{} survives and is not listed ({})", mutant.name, mutant.site));
             }

@@ -121,6 +121,8 @@ pub(crate) enum Verdict {
     Passed,
     /// With a failure, of which this is the first line.
     Caught(String),
+    /// By itself, with fewer executions than the floor: that nothing was found is all that it shows.
+    Shrunk,
     /// Not in time.
     TimedOut,
 }
@@ -136,6 +138,7 @@ impl std::fmt::Display for Verdict {
         match self {
             Verdict::Passed => write!(f, "MISSED"),
             Verdict::Caught(how) => write!(f, "caught: {how}"),
+            Verdict::Shrunk => write!(f, "MISSED: fewer executions, and none failed"),
             Verdict::TimedOut => write!(f, "MISSED: it did not end in time"),
         }
     }
@@ -158,7 +161,12 @@ pub(crate) fn run_apart(names: &[&str], variable: &str, value: &str, limit: Dura
     let begun = Instant::now();
     let verdict = loop {
         if let Some(status) = child.try_wait().expect("a child of ours") {
-            break if status.success() { Verdict::Passed } else { Verdict::Caught(first_failure(&log)) };
+            break match status.code() {
+                Some(0) => Verdict::Passed,
+                // What a model that has shrunk ends with; one that fails panics, or ends by a signal.
+                Some(1) => Verdict::Shrunk,
+                _ => Verdict::Caught(first_failure(&log)),
+            };
         }
         if begun.elapsed() > limit {
             let _ = child.kill();

@@ -1,5 +1,6 @@
 //! The models, and what they share.
 
+mod handles;
 mod parts;
 mod publication;
 mod reclamation;
@@ -33,6 +34,8 @@ pub(crate) const MODELS: &[Model] = &[
     reclamation::SLOTS,
     reclamation::SLABS,
     reclamation::HANDLES,
+    handles::CLAIM,
+    handles::CLAIMS,
     sections::INSERT,
     sections::NEXT,
     sections::NEXT_BELOW,
@@ -40,6 +43,9 @@ pub(crate) const MODELS: &[Model] = &[
     sections::UPDATE,
     sections::SHRINK,
     sections::SHRINK_HIT,
+    sections::GROWTH,
+    sections::BATCH,
+    sections::REMOVAL,
     sections::KNOWN,
     sections::OVERFLOW,
     sections::TICKET,
@@ -75,8 +81,12 @@ impl Source {
     /// Changes the source inside a section.
     fn change(&self, index: &NotifierIndex) {
         let section = index.invalidate(range(), Event::new(Reason::Clear));
-        self.0.store(1, Ordering::Relaxed);
+        self.set();
         drop(section);
+    }
+
+    fn set(&self) {
+        self.0.store(1, Ordering::Relaxed);
     }
 }
 

@@ -137,7 +137,85 @@ pub(crate) const SHRINK: Model = Model {
     },
 };
 
-/// The same for a filler that has found the notifier itself, and rests on the version of its hit.
+/// A notifier that grows inside a section over what it grows into: the section has told nobody, so a filler has to see it in
+/// the scan. It does, because it looks for coverage first (R3).
+pub(crate) const GROWTH: Model = Model {
+    name: "growth_in_a_section",
+    twins: &["coverage_after_scan"],
+    preemptions: 3,
+    hunting: 2,
+    floor: 3_300,
+    run: || {
+        let (index, source) = (Arc::new(NotifierIndex::new()), Source::new());
+        let ops = index.register_ops::<Mirror>();
+        let registration = Arc::new(index.insert(&ops, interval(0, 9), Mirror::new()).unwrap());
+        let (theirs, origin) = (Arc::clone(&registration), Arc::clone(&source));
+        let filler = thread::spawn(move || fill(&theirs, &origin));
+        let section = index.invalidate(range(), Event::new(Reason::Clear));
+        registration.update(interval(0, 19)).unwrap();
+        source.set();
+        drop(section);
+        filler.join().unwrap();
+        assert_not_stale(&registration);
+    },
+};
+
+/// A batch that gives addresses up, against a filler: the same as an update.
+pub(crate) const BATCH: Model = Model {
+    name: "batch_against_a_filler",
+    twins: &["no_raise", "skip_retry"],
+    preemptions: 3,
+    hunting: 2,
+    floor: 2_300,
+    run: || {
+        let (index, source) = (Arc::new(NotifierIndex::new()), Source::new());
+        let ops = index.register_ops::<Mirror>();
+        let registration = Arc::new(index.insert(&ops, interval(0, 19), Mirror::new()).unwrap());
+        let (theirs, origin) = (Arc::clone(&registration), Arc::clone(&source));
+        let filler = thread::spawn(move || fill(&theirs, &origin));
+        let mut entry = registration.payload().0.lock().unwrap();
+        *entry = None;
+        let mut batch = index.batch();
+        batch.update(&*registration, interval(0, 9)).unwrap();
+        let _ = batch.commit().unwrap();
+        drop(entry);
+        source.change(&index);
+        filler.join().unwrap();
+        assert_eq!(registration.payload().get(), None, "filled beyond the bounds");
+    },
+};
+
+/// A removal against a filler: what is filled after it would stay for ever (R6).
+pub(crate) const REMOVAL: Model = Model {
+    name: "removal_against_a_filler",
+    twins: &["no_mark", "skip_retry"],
+    preemptions: 3,
+    hunting: 2,
+    floor: 2_100,
+    run: || {
+        let (index, source) = (Arc::new(NotifierIndex::new()), Source::new());
+        let ops = index.register_ops::<Mirror>();
+        let registration = index.insert(&ops, interval(0, 19), Mirror::new()).unwrap();
+        let (held, theirs, origin) = (registration.hold(), registration.hold(), Arc::clone(&source));
+        let filler = thread::spawn(move || {
+            let Ok(ticket) = theirs.read_begin(range()) else { return };
+            let seen = origin.get();
+            let mut entry = theirs.payload().0.lock().unwrap();
+            if !theirs.read_retry(ticket) {
+                *entry = Some(seen);
+            }
+        });
+        let mut entry = held.payload().0.lock().unwrap();
+        *entry = None;
+        let removal = registration.remove_deferred().unwrap();
+        drop(entry);
+        drop(removal);
+        filler.join().unwrap();
+        assert_eq!(held.payload().get(), None, "filled after the removal");
+    },
+};
+
+/// The same as `SHRINK` for a filler that has found the notifier itself, and rests on the version of its hit.
 pub(crate) const SHRINK_HIT: Model = Model {
     name: "shrink_against_a_hit",
     twins: &["no_raise", "skip_retry"],

@@ -1,0 +1,60 @@
+//! Handles that change hands through the index: detached by one, claimed by another.
+
+use super::interval;
+use crate::runner::Model;
+use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use loom::thread;
+use notifier_index::NotifierIndex;
+use std::sync::Arc;
+
+/// Who claims sees what was done with the handle that was detached.
+pub(crate) const CLAIM: Model = Model {
+    name: "claim_sees_what_was_detached",
+    twins: &[],
+    preemptions: 3,
+    hunting: 2,
+    floor: 33,
+    run: || {
+        let index = Arc::new(NotifierIndex::new());
+        let ops = index.register_passive_ops::<AtomicU64>();
+        let registration = index.insert(&ops, interval(0, 9), AtomicU64::new(0)).unwrap();
+        let snapshot = index.snapshot();
+        let owner = thread::spawn(move || {
+            registration.payload().store(1, Ordering::Relaxed);
+            registration.detach();
+        });
+        let claimed = snapshot.find(&ops, 5).unwrap().claim();
+        if let Some(registration) = &claimed {
+            assert_eq!(registration.payload().load(Ordering::Relaxed), 1, "what was done before is not seen");
+        }
+        owner.join().unwrap();
+        drop((claimed, snapshot));
+    },
+};
+
+/// Of two who claim one gets it, and the other finds it removed or claimed.
+pub(crate) const CLAIMS: Model = Model {
+    name: "claim_against_claim",
+    twins: &["claim_for_all"],
+    preemptions: 2,
+    hunting: 1,
+    floor: 750,
+    run: || {
+        let index = Arc::new(NotifierIndex::new());
+        let ops = index.register_passive_ops::<u64>();
+        index.insert(&ops, interval(0, 9), 7).unwrap().detach();
+        let claims = Arc::new(AtomicUsize::new(0));
+        let remove = move |index: &NotifierIndex, claims: &AtomicUsize| {
+            let snapshot = index.snapshot();
+            let Some(registration) = snapshot.find(&ops, 5).and_then(|hit| hit.claim()) else { return };
+            claims.fetch_add(1, Ordering::Relaxed);
+            assert_eq!(*registration.payload(), 7);
+            drop(registration.remove_deferred().unwrap());
+        };
+        let (theirs, counted) = (Arc::clone(&index), Arc::clone(&claims));
+        let other = thread::spawn(move || remove(&theirs, &counted));
+        remove(&index, &claims);
+        other.join().unwrap();
+        assert_eq!((claims.load(Ordering::Relaxed), index.len()), (1, 0), "not exactly one has claimed it");
+    },
+};
