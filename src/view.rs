@@ -151,6 +151,42 @@ impl<'v> View<'v> {
         self.tree(ops).gap_at(address)
     }
 
+    /// The lowest stretch of `len` addresses that begins at a multiple of `align`, lies within `within`, and that no notifier
+    /// of this owner touches: where an allocator would map next.
+    ///
+    /// ```
+    /// # use notifier_index::{Interval, NotifierIndex};
+    /// # let index = NotifierIndex::new();
+    /// # let ops = index.register_passive_ops::<()>();
+    /// let _extent = index.insert(&ops, Interval::new(0x1000, 0x27ff)?, ()).unwrap();
+    /// let (guard, all) = (index.pin(), Interval::new(0x1000, 0xffff)?);
+    /// assert_eq!(guard.view().find_gap(&ops, 0x1000, 0x1000, all), Some(Interval::new(0x3000, 0x3fff)?));
+    /// assert_eq!(guard.view().find_gap(&ops, 0x1000, 1, all), Some(Interval::new(0x2800, 0x37ff)?));
+    /// assert_eq!(guard.view().find_gap(&ops, 0x10000, 1, all), None);
+    /// # Ok::<(), notifier_index::IntervalError>(())
+    /// ```
+    ///
+    /// `None` also for a `len` of zero, which is no stretch; an `align` of zero is as one.
+    ///
+    /// Complexity: O(k log n) for the k notifiers that stand in the way of lower stretches.
+    ///
+    /// # Panics
+    /// If the owner belongs to another index.
+    #[track_caller]
+    pub fn find_gap<N>(&self, ops: &Ops<N>, len: u64, align: u64, within: impl Into<Interval>) -> Option<Interval> {
+        let (tree, within, align) = (self.tree(ops), within.into(), align.max(1));
+        let mut from = within.start();
+        loop {
+            let start = from.checked_next_multiple_of(align)?;
+            let stretch = Interval::from_start_len(start, len).ok().filter(|stretch| within.covers(*stretch))?;
+            // Whatever begins up to the last address of what is in the way, touches that too.
+            match tree.first_overlap(stretch) {
+                Some(in_the_way) => from = in_the_way.last.checked_add(1)?,
+                None => return Some(stretch),
+            }
+        }
+    }
+
     /// Answers many [`find`](View::find)s at once, several descents interleaved so that their cache misses overlap.
     ///
     /// ```

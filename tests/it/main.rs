@@ -13,6 +13,7 @@ mod cover;
 mod figures;
 mod find;
 mod forget;
+mod gaps;
 mod handles;
 mod history;
 mod hostile;
