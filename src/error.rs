@@ -230,6 +230,29 @@ impl<N> fmt::Debug for InsertManyError<N> {
 
 impl<N> Error for InsertManyError<N> {}
 
+/// Many notifiers were to be removed and none was; all registrations come back and stand as before.
+#[non_exhaustive]
+pub struct RemoveManyError<N: Send + Sync + 'static> {
+    /// Why.
+    pub reason: BatchErrorKind,
+    /// What was to be removed, in the order in which it was given.
+    pub registrations: Vec<Registration<N>>,
+}
+
+impl<N: Send + Sync + 'static> fmt::Display for RemoveManyError<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.reason.fmt(f)
+    }
+}
+
+impl<N: Send + Sync + 'static> fmt::Debug for RemoveManyError<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RemoveManyError({}, {} registrations)", self.reason, self.registrations.len())
+    }
+}
+
+impl<N: Send + Sync + 'static> Error for RemoveManyError<N> {}
+
 /// Why a batch was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]

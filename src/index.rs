@@ -3,11 +3,14 @@
 use std::fmt;
 
 use crate::batch::{self, Batch};
+use crate::clear;
 use crate::config::Config;
 use crate::draft::Draft;
 use crate::dump::Dump;
 use crate::engine::{Engine, Limit, Step};
-use crate::error::{BatchErrorKind, CloseError, InsertError, InsertManyError, Refusal, WouldBlock, WouldDeadlock};
+use crate::error::{
+    BatchErrorKind, CloseError, InsertError, InsertManyError, Refusal, RemoveManyError, WouldBlock, WouldDeadlock,
+};
 use crate::guard::Guard;
 use crate::interval::Interval;
 use crate::invalidation::Invalidation;
@@ -337,6 +340,66 @@ impl NotifierIndex {
             }),
             Err(refusal) => Err(InsertError::new(refusal, Some(record.into_payload()))),
         }
+    }
+
+    /// Removes many notifiers of one payload's type as one version, and tells which; callbacks of theirs may still run, until a
+    /// [`barrier`](Self::barrier).
+    ///
+    /// ```
+    /// use notifier_index::{Interval, NotifierIndex};
+    ///
+    /// let index = NotifierIndex::new();
+    /// let ops = index.register_passive_ops::<u64>();
+    /// let all = index.insert_many(&ops, (0..100).map(|at| (Interval::point(at), at)).collect()).unwrap();
+    /// assert_eq!(index.remove_many(all).unwrap(), 2);
+    /// assert!(index.is_empty());
+    /// ```
+    ///
+    /// Complexity: O(k log n) for k registrations.
+    ///
+    /// Blocking: never; lock-free.
+    ///
+    /// # Errors
+    /// [`RemoveManyError`] with all registrations, which stand as before: no memory, or one belongs to another index.
+    pub fn remove_many<N: Send + Sync + 'static>(
+        &self,
+        registrations: impl IntoIterator<Item = Registration<N>>,
+    ) -> Result<u64, RemoveManyError<N>> {
+        let registrations: Vec<_> = registrations.into_iter().collect();
+        let mut batch = self.batch();
+        let added = registrations.iter().try_for_each(|registration| batch.remove(registration));
+        let committed = added.and_then(|()| batch.commit().map_err(|refused| refused.kind()));
+        match committed {
+            Ok(committed) => Ok(committed.version()),
+            Err(reason) => Err(RemoveManyError { reason, registrations }),
+        }
+    }
+
+    /// Removes every notifier of this owner as one version; how many there were.
+    ///
+    /// Their handles are inert afterwards; callbacks of theirs may still run, until a [`barrier`](Self::barrier). Where there
+    /// are none, nothing is changed.
+    ///
+    /// ```
+    /// use notifier_index::NotifierIndex;
+    ///
+    /// let index = NotifierIndex::new();
+    /// let (ours, theirs) = (index.register_passive_ops::<&str>(), index.register_passive_ops::<&str>());
+    /// let (one, _other) = (index.insert(&ours, 1, "ours").unwrap(), index.insert(&theirs, 1, "theirs").unwrap());
+    /// assert_eq!(index.clear(&ours), Ok(1));
+    /// assert!(!one.is_live() && index.len() == 1);
+    /// ```
+    ///
+    /// Complexity: O(k log k) for the k notifiers of this owner.
+    ///
+    /// Blocking: never; lock-free.
+    ///
+    /// # Errors
+    /// [`BatchErrorKind`]: no memory, or the owner belongs to another index; nothing was changed.
+    pub fn clear<N>(&self, ops: &Ops<N>) -> Result<usize, BatchErrorKind> {
+        let owner = ops.owner_in(self.engine.id).ok_or(BatchErrorKind::ForeignOps)?;
+        self.before_change();
+        Ok(clear::clear(&self.engine, owner)?)
     }
 
     /// Begins a batch of changes.

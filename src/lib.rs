@@ -35,6 +35,8 @@ mod bell;
 pub mod busted;
 #[cfg(not(busted))]
 mod busted;
+#[allow(unsafe_code)]
+mod clear;
 mod collision;
 mod config;
 #[allow(unsafe_code)]
@@ -97,7 +99,7 @@ pub use config::Config;
 pub use dump::Dump;
 pub use error::{
     BatchError, BatchErrorKind, BeginError, CloseError, Corruption, FindManyError, InsertError, InsertManyError,
-    RemoveError, UpdateError, WaitError, WouldBlock, WouldDeadlock,
+    RemoveError, RemoveManyError, UpdateError, WaitError, WouldBlock, WouldDeadlock,
 };
 pub use guard::Guard;
 pub use hit::{AnyHit, AnyHits, Hit, Hits};

@@ -171,3 +171,42 @@ fn only_what_nobody_holds_is_evicted() {
     assert_eq!(registration.remove_if_unheld().unwrap().version(), version + 1);
     assert!(index.is_empty());
 }
+
+#[test]
+fn clearing_removes_one_owners_and_leaves_inert_handles() {
+    let _turn = alone();
+    let drops = Arc::new(AtomicUsize::new(0));
+    let index = NotifierIndex::new();
+    let (ours, theirs) = (index.register_passive_ops(), index.register_passive_ops());
+    assert_eq!((index.clear(&ours), index.version()), (Ok(0), 0), "nothing to clear is no version");
+    let mine: Vec<_> = (0..500).map(|id| index.insert(&ours, id % 90, Canary::counted(id, &drops)).unwrap()).collect();
+    index.insert(&ours, Interval::FULL, Canary::counted(500, &drops)).unwrap().detach();
+    let yours = index.insert(&theirs, 7, Canary::new(7)).unwrap();
+    let (snapshot, version) = (index.snapshot(), index.version());
+    assert_eq!((index.clear(&ours), index.version()), (Ok(501), version + 1));
+    assert_eq!((index.len(), index.pin().view().check()), (1, Ok(())));
+    assert!(yours.is_live() && mine.iter().all(|gone| !gone.is_live()));
+    assert_eq!(snapshot.find_all(&ours, Interval::FULL).count(), 501, "an older version stays as it was");
+    assert!(snapshot.find_all(&ours, Interval::FULL).all(|hit| !hit.is_live() && hit.claim().is_none()));
+    drop((mine, snapshot));
+    maintain_alone(&index);
+    assert_eq!(drops.load(Ordering::Relaxed), 501);
+    assert_eq!(NotifierIndex::new().clear(&ours), Err(BatchErrorKind::ForeignOps));
+}
+
+#[test]
+fn many_go_as_one_version_or_all_come_back() {
+    let _turn = together();
+    let (index, other) = (NotifierIndex::new(), NotifierIndex::new());
+    let (ops, others) = (index.register_passive_ops(), other.register_passive_ops());
+    let mut all: Vec<_> = (0..50).map(|id| index.insert(&ops, id, Canary::new(id)).unwrap()).collect();
+    let version = index.version();
+    all.push(other.insert(&others, 1, Canary::new(99)).unwrap());
+    let refused = index.remove_many(all).unwrap_err();
+    assert_eq!((refused.reason, index.version(), index.len()), (BatchErrorKind::ForeignRegistration, version, 50));
+    let mut all = refused.registrations;
+    assert_eq!(all.pop().unwrap().payload().id(), 99);
+    assert_eq!(index.remove_many(all).unwrap(), version + 1);
+    assert!(index.is_empty());
+    assert_eq!(index.remove_many(Vec::<notifier_index::Registration<Canary>>::new()).unwrap(), version + 1);
+}
