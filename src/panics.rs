@@ -50,11 +50,18 @@ impl Drop for FirstPanic {
     }
 }
 
-/// Drops what was thrown; where that panics, what it throws is forgotten, or there would be no end.
-fn put_away(thrown: Thrown) {
-    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(thrown))) {
-        std::mem::forget(again);
+/// Times that what was thrown is dropped, and what that throws, and so on; what goes on for longer may have no end.
+const PATIENCE: usize = 8;
+
+/// Drops what was thrown, and what is thrown by that; forgets what does not come to an end.
+fn put_away(mut thrown: Thrown) {
+    for _ in 0..PATIENCE {
+        match catch_unwind(AssertUnwindSafe(|| drop(thrown))) {
+            Ok(()) => return,
+            Err(again) => thrown = again,
+        }
     }
+    std::mem::forget(thrown);
 }
 
 #[cfg(test)]
@@ -77,6 +84,21 @@ mod tests {
         assert_eq!(first.catch(|| std::panic::panic_any(Bomb)), None::<()>);
         let thrown = catch_unwind(AssertUnwindSafe(|| first.resume())).unwrap_err();
         assert_eq!(thrown.downcast_ref(), Some(&"first"));
+    }
+
+    /// Throws another one of itself when it is dropped.
+    struct Endless;
+    impl Drop for Endless {
+        fn drop(&mut self) {
+            std::panic::panic_any(Endless);
+        }
+    }
+
+    #[test]
+    fn what_is_thrown_without_end_is_forgotten() {
+        let mut first = FirstPanic::default();
+        first.catch(|| std::panic::panic_any(Endless));
+        drop(first);
     }
 
     #[test]

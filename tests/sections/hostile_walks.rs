@@ -1,6 +1,7 @@
 //! Callbacks that panic, refuse, die, or wait for one another: nothing is lost, nothing hangs, nothing becomes quadratic.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -139,17 +140,23 @@ impl Crosses {
     }
 }
 
-struct Crossing(&'static [Crosses; 2], usize, NotifierIndexAndOps);
+static BOTH: LazyLock<[Crosses; 2]> = LazyLock::new(|| [Crosses::new(), Crosses::new()]);
 
-type NotifierIndexAndOps = &'static (NotifierIndex, Ops<Crossing>);
+static CROSSED: LazyLock<(NotifierIndex, Ops<Crossing>)> = LazyLock::new(|| {
+    let index = NotifierIndex::new();
+    let ops = index.register_ops();
+    (index, ops)
+});
+
+struct Crossing(usize);
 
 impl Notifier for Crossing {
     fn invalidate(&self, _: &Invalidating<'_>) -> Result<(), WouldBlock> {
-        let (mine, other) = (&self.0[self.1], &self.0[1 - self.1]);
+        let (mine, other) = (&BOTH[self.0], &BOTH[1 - self.0]);
         other.meets.post(());
         mine.meets.take(PATIENCE).expect("the other one is in its callback too");
-        let (index, ops) = self.2;
-        let at = Interval::point(1 - self.1 as u64);
+        let (index, ops) = &*CROSSED;
+        let at = Interval::point(1 - self.0 as u64);
         let hit = index.pin().find(ops, at).expect("registered").hold();
         let errors = [hit.read_begin(at).err(), hit.read_begin_timeout(at, MOMENT).err()];
         mine.begun.lock().extend(errors);
@@ -163,19 +170,14 @@ impl Notifier for Crossing {
 #[test]
 fn a_callback_does_not_wait_for_sections_without_a_deadline() {
     let _deadline = deadline();
-    let both: &'static [Crosses; 2] = Box::leak(Box::new([Crosses::new(), Crosses::new()]));
-    let index = NotifierIndex::new();
-    let ops = index.register_ops::<Crossing>();
-    let shared: NotifierIndexAndOps = Box::leak(Box::new((index, ops)));
-    let (index, ops) = shared;
-    let _registrations =
-        [0, 1].map(|at| index.insert(ops, Interval::point(at as u64), Crossing(both, at, shared)).unwrap());
+    let (index, ops) = &*CROSSED;
+    let _registrations = [0, 1].map(|at| index.insert(ops, Interval::point(at as u64), Crossing(at)).unwrap());
     scope(|scope| {
         for at in 0..2 {
             scope.spawn(move || drop(index.invalidate(Interval::point(at), EVENT)));
         }
     });
-    for crosses in both {
+    for crosses in BOTH.iter() {
         let expected = [Some(BeginError::WouldDeadlock), Some(BeginError::TimedOut)];
         assert_eq!(*crosses.begun.lock(), expected);
     }
@@ -185,30 +187,30 @@ fn a_callback_does_not_wait_for_sections_without_a_deadline() {
 #[test]
 fn a_destructor_of_a_thread_local_knows_its_own_sections() {
     let _deadline = deadline();
-    struct AtExit(&'static NotifierIndex, Ops<()>, &'static Mailbox<[Option<BeginError>; 2]>);
+    static INDEX: LazyLock<NotifierIndex> = LazyLock::new(NotifierIndex::new);
+    static RESULTS: LazyLock<Mailbox<[Option<BeginError>; 2]>> = LazyLock::new(|| Mailbox::new(1));
+    struct AtExit(Ops<()>);
     impl Drop for AtExit {
         fn drop(&mut self) {
-            let AtExit(index, ops, results) = self;
-            let registration = index.insert(ops, Interval::point(7), ()).unwrap();
+            let index = &*INDEX;
+            let registration = index.insert(&self.0, Interval::point(7), ()).unwrap();
             let others = registration.read_begin_timeout(Interval::point(7), MOMENT).err();
             let section = index.invalidate(Interval::point(7), EVENT);
             let own = registration.read_begin(Interval::point(7)).err();
             drop(section);
-            results.post([others, own]);
+            RESULTS.post([others, own]);
         }
     }
     thread_local! {
         static AT_EXIT: std::cell::RefCell<Option<AtExit>> = const { std::cell::RefCell::new(None) };
     }
-    let index: &'static NotifierIndex = Box::leak(Box::default());
-    let ops = index.register_passive_ops();
-    let results: &'static Mailbox<_> = Box::leak(Box::new(Mailbox::new(1)));
-    let begin = move || AT_EXIT.set(Some(AtExit(index, ops, results)));
+    let ops = INDEX.register_passive_ops();
+    let begin = move || AT_EXIT.set(Some(AtExit(ops)));
     std::thread::spawn(begin).join().unwrap();
-    assert_eq!(results.take(PATIENCE), Some([None, Some(BeginError::WouldDeadlock)]));
+    assert_eq!(RESULTS.take(PATIENCE), Some([None, Some(BeginError::WouldDeadlock)]));
     // Another thread's section, begun in such a destructor or not, is waited for.
-    let section = index.invalidate(Interval::point(7), EVENT);
+    let section = INDEX.invalidate(Interval::point(7), EVENT);
     std::thread::spawn(begin).join().unwrap();
     drop(section);
-    assert_eq!(results.take(PATIENCE), Some([Some(BeginError::TimedOut), Some(BeginError::WouldDeadlock)]));
+    assert_eq!(RESULTS.take(PATIENCE), Some([Some(BeginError::TimedOut), Some(BeginError::WouldDeadlock)]));
 }
