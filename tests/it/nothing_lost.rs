@@ -42,7 +42,10 @@ fn panics(act: impl FnOnce()) -> bool {
     match catch_unwind(AssertUnwindSafe(act)) {
         Ok(()) => false,
         Err(thrown) => {
-            std::mem::forget(thrown);
+            // Without a size, so nothing is lost by it.
+            if thrown.is::<Bomb>() {
+                std::mem::forget(thrown);
+            }
             true
         }
     }

@@ -170,6 +170,8 @@ impl Notifier for Crossing {
 #[test]
 fn a_callback_does_not_wait_for_sections_without_a_deadline() {
     let _deadline = deadline();
+    // Made before the threads are: what std's lazy values order, ThreadSanitizer does not see.
+    LazyLock::force(&BOTH);
     let (index, ops) = &*CROSSED;
     let _registrations = [0, 1].map(|at| index.insert(ops, Interval::point(at as u64), Crossing(at)).unwrap());
     scope(|scope| {
@@ -204,6 +206,8 @@ fn a_destructor_of_a_thread_local_knows_its_own_sections() {
     thread_local! {
         static AT_EXIT: std::cell::RefCell<Option<AtExit>> = const { std::cell::RefCell::new(None) };
     }
+    // Made before the threads are, as above.
+    LazyLock::force(&RESULTS);
     let ops = INDEX.register_passive_ops();
     let begin = move || AT_EXIT.set(Some(AtExit(ops)));
     std::thread::spawn(begin).join().unwrap();
