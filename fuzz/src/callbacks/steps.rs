@@ -113,7 +113,7 @@ impl Machine {
         let (id, actor) = self.actor();
         let mut batch = self.index.batch();
         let key = batch.insert(&self.ops, at, actor).expect("room");
-        if let Some((_, one)) = gone {
+        if let Some((_, one)) = &gone {
             batch.remove(&one.registration).expect("ours");
         }
         if let Some((_, one)) = &moved {
