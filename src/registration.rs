@@ -125,12 +125,12 @@ impl RawRegistration {
     fn remove_if(&self, is_wanted: impl Fn(&Header) -> bool) -> Result<Result<u64, u64>, Refusal> {
         let (record, mut locator) = (self.header(), Locator::default());
         let edit = |draft: &mut Draft<'_>| {
-            if !is_wanted(record) {
-                return Ok(Step::Keep(false));
-            }
-            // One that another call has removed is in no current version.
+            // One that another call has removed is in no current version, whoever holds it.
             if !record.is_live() {
                 return Ok(Step::Keep(true));
+            }
+            if !is_wanted(record) {
+                return Ok(Step::Keep(false));
             }
             draft.reserve(record.owner())?;
             Ok(match locator.act(draft, record, |draft, start| draft.remove(record, start)) {
@@ -141,6 +141,10 @@ impl RawRegistration {
         };
         let settle = |_: &bool| record.activity().mark_removed();
         let changed = self.engine.change(Limit::Exceeded, edit, settle)?;
+        // Whoever has published the removal may not have marked it yet, and nothing may be told after this returns.
+        if changed.result {
+            record.activity().mark_removed();
+        }
         Ok(if changed.result { Ok(changed.version) } else { Err(changed.version) })
     }
 

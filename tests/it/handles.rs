@@ -170,6 +170,11 @@ fn only_what_nobody_holds_is_evicted() {
     drop(other);
     assert_eq!(registration.remove_if_unheld().unwrap().version(), version + 1);
     assert!(index.is_empty());
+    // What another call has removed is gone, whoever holds it.
+    let registration = index.insert(&ops, 8, Canary::new(8)).unwrap();
+    let _held = registration.hold();
+    assert_eq!(index.clear(&ops), Ok(1));
+    assert!(registration.remove_if_unheld().is_ok());
 }
 
 #[test]

@@ -58,3 +58,24 @@ pub(crate) const CLAIMS: Model = Model {
         assert_eq!((claims.load(Ordering::Relaxed), index.len()), (1, 0), "not exactly one has claimed it");
     },
 };
+
+/// Whoever removes what `clear` has just taken away finds it marked as removed when that returns.
+pub(crate) const CLEAR: Model = Model {
+    name: "removal_against_clear",
+    twins: &["no_mark"],
+    preemptions: 4,
+    hunting: 3,
+    floor: 15_000,
+    run: || {
+        let index = Arc::new(NotifierIndex::new());
+        let ops = index.register_passive_ops::<u64>();
+        let registration = index.insert(&ops, interval(0, 9), 7).unwrap();
+        let held = registration.hold();
+        let theirs = Arc::clone(&index);
+        let other = thread::spawn(move || theirs.clear(&ops).unwrap());
+        registration.remove().unwrap();
+        assert!(!held.is_live(), "removed, and waited for, but not marked: a callback may still begin");
+        other.join().unwrap();
+        drop(held);
+    },
+};

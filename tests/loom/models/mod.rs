@@ -36,6 +36,7 @@ pub(crate) const MODELS: &[Model] = &[
     reclamation::HANDLES,
     handles::CLAIM,
     handles::CLAIMS,
+    handles::CLEAR,
     sections::INSERT,
     sections::NEXT,
     sections::NEXT_BELOW,
