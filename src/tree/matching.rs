@@ -10,23 +10,25 @@
 //! one a level.
 
 use super::TreeRef;
+use super::backward::Back;
 use super::node::{CAPACITY, InnerRef, Kind, Leaf, MAX_HEIGHT, NodeRef, flip};
 use super::search::{Slot, Spot};
 use super::simd::{Kernel, Mask, Query, dispatch};
 use arrayvec::ArrayVec;
-use std::iter::FusedIterator;
 
 /// An iterator over the entries that match, ascending by (start, serial).
 #[derive(Clone)]
 pub(crate) struct Matching<'v> {
-    greatest_start: i64,
+    pub(super) greatest_start: i64,
     least_last: i64,
-    leaf: Option<&'v Leaf>,
+    pub(super) leaf: Option<&'v Leaf>,
     /// The slots of the leaf that match and were not yet returned.
-    leaf_slots: Mask,
+    pub(super) leaf_slots: Mask,
     /// The root, until the first step.
     root: Option<NodeRef<'v>>,
     frames: ArrayVec<Frame<'v>, MAX_HEIGHT>,
+    /// The other end, see `backward.rs`.
+    pub(super) back: Back<'v>,
 }
 
 /// An inner node and the subtrees of it that are still to be visited.
@@ -46,7 +48,8 @@ impl<'v> TreeRef<'v> {
         let (greatest_start, least_last) = (flip(greatest_start), flip(least_last));
         let outside = greatest_start < self.tree.lowest_start || least_last > self.tree.greatest_last;
         let root = if outside { None } else { self.root() };
-        Matching { greatest_start, least_last, leaf: None, leaf_slots: 0, root, frames: ArrayVec::new() }
+        let (frames, back) = (ArrayVec::new(), Back::of(root));
+        Matching { greatest_start, least_last, leaf: None, leaf_slots: 0, root, frames, back }
     }
 }
 
@@ -69,8 +72,6 @@ impl<'v> Iterator for Matching<'v> {
     }
 }
 
-impl FusedIterator for Matching<'_> {}
-
 struct NextLeaf;
 
 impl<'v> Query<&mut Matching<'v>> for NextLeaf {
@@ -91,8 +92,13 @@ impl<'v> Query<&mut Matching<'v>> for NextLeaf {
                     node = matching.next_subtree()?;
                 }
                 Kind::Leaf(leaf) => {
-                    matching.leaf_slots = matching.passing(kernel, &leaf.start, &leaf.last);
                     matching.leaf = Some(leaf);
+                    if matching.back.is_at(leaf) {
+                        matching.leaf_slots = matching.back.slots;
+                        matching.end_with_leaf();
+                    } else {
+                        matching.leaf_slots = matching.passing(kernel, &leaf.start, &leaf.last);
+                    }
                     return Some(());
                 }
             }
@@ -101,8 +107,20 @@ impl<'v> Query<&mut Matching<'v>> for NextLeaf {
 }
 
 impl<'v> Matching<'v> {
+    /// Whether nothing is to come but what is left of the front's leaf: both ends take from it then.
+    pub(super) fn is_in_last_leaf(&self) -> bool {
+        self.root.is_none() && self.frames.is_empty()
+    }
+
+    /// Leaves nothing to come but what is left of the front's leaf.
+    #[cold]
+    pub(super) fn end_with_leaf(&mut self) {
+        self.root = None;
+        self.frames.clear();
+    }
+
     #[inline(always)]
-    fn passing<K: Kernel>(&self, kernel: K, start: &[i64; CAPACITY], last: &[i64; CAPACITY]) -> Mask {
+    pub(super) fn passing<K: Kernel>(&self, kernel: K, start: &[i64; CAPACITY], last: &[i64; CAPACITY]) -> Mask {
         kernel.at_least(last, self.least_last) & !kernel.greater(start, self.greatest_start)
     }
 

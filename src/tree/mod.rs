@@ -15,10 +15,11 @@
 //! The order is (start, serial), and each inner node keeps the greatest last address of each subtree. The
 //! first overlap then needs one descent and no way back: see `search`.
 //!
-//! Layout and all references: `node`. Comparisons: `simd`. Reading: `search`, `matching`, `neighbours`, `many`, `path`.
-//! Writing: `edit`, `rebalance`, `bulk`, on `slots`. Every invariant, checked: `check`.
+//! Layout and all references: `node`. Comparisons: `simd`. Reading: `search`, `matching`, `backward`, `neighbours`, `many`,
+//! `path`. Writing: `edit`, `rebalance`, `bulk`, on `slots`. Every invariant, checked: `check`.
 
 mod abandon;
+mod backward;
 mod bulk;
 mod check;
 mod edit;

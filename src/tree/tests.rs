@@ -1,5 +1,6 @@
 //! Tests of the tree: against a naive model, over every small tree, and of every invariant that `check` names.
 
+mod backward;
 mod bulk;
 #[cfg(target_arch = "x86_64")]
 mod detected;
