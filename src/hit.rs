@@ -5,6 +5,7 @@
 use std::fmt;
 use std::iter::FusedIterator;
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::ptr::NonNull;
 
 use crate::collision::{self, Parts, Patience, Seen, Ticket};
@@ -13,7 +14,7 @@ use crate::interval::Interval;
 use crate::ops::Ops;
 use crate::record::{self, Header, Record};
 use crate::registration::{Held, RawRegistration, Registration};
-use crate::tree::{Matching, Slot};
+use crate::tree::{Matching, Slot, TreeRef};
 use crate::version::Version;
 
 /// A notifier that was found, protected for `'v`.
@@ -252,6 +253,15 @@ impl<'v, N: Send + Sync> Iterator for Hits<'v, N> {
     }
 }
 
+impl<'v, N: Send + Sync> DoubleEndedIterator for Hits<'v, N> {
+    /// The last of those that are still to come. Complexity: O(log n).
+    fn next_back(&mut self) -> Option<Hit<'v, N>> {
+        let slot = self.slots.next_back()?;
+        // SAFETY: [W1] [H3], said the maker.
+        Some(unsafe { Hit::new(slot, self.version) })
+    }
+}
+
 /// A notifier of whichever owner.
 #[derive(Clone, Copy)]
 pub struct AnyHit<'v> {
@@ -321,13 +331,38 @@ impl fmt::Debug for AnyHit<'_> {
 pub struct AnyHits<'v> {
     version: &'v Version,
     interval: Interval,
-    slots: Option<Matching<'v>>,
-    next_owner: Option<u64>,
+    /// The owners that neither end has come to. The greatest number is no owner's.
+    owners: Range<u64>,
+    /// The owner at the front, and the one at the back.
+    front: Option<Matching<'v>>,
+    back: Option<Matching<'v>>,
 }
 
 impl<'v> AnyHits<'v> {
     pub(crate) fn new(version: &'v Version, interval: Interval) -> Self {
-        AnyHits { version, interval, slots: None, next_owner: Some(0) }
+        AnyHits { version, interval, owners: 0..u64::MAX, front: None, back: None }
+    }
+
+    fn matching(&self, tree: TreeRef<'v>) -> Option<Matching<'v>> {
+        Some(tree.matching(self.interval.last(), self.interval.start()))
+    }
+
+    /// Goes on to the next owner that has notifiers, if the back has not come to it.
+    fn next_owner(&mut self) -> Option<()> {
+        let next = self.version.next_tree(self.owners.start);
+        let (owner, tree) = next.filter(|(owner, _)| self.owners.contains(owner))?;
+        self.owners.start = owner + 1;
+        self.front = self.matching(tree);
+        Some(())
+    }
+
+    /// Goes back to the previous owner that has notifiers, if the front has not come to it.
+    fn previous_owner(&mut self) -> Option<()> {
+        let previous = self.version.previous_tree(self.owners.end);
+        let (owner, tree) = previous.filter(|(owner, _)| self.owners.contains(owner))?;
+        self.owners.end = owner;
+        self.back = self.matching(tree);
+        Some(())
     }
 }
 
@@ -344,13 +379,31 @@ impl<'v> Iterator for AnyHits<'v> {
     type Item = AnyHit<'v>;
 
     fn next(&mut self) -> Option<AnyHit<'v>> {
+        let version = self.version;
         loop {
-            if let Some(slot) = self.slots.as_mut().and_then(Iterator::next) {
-                return Some(AnyHit { slot, version: self.version });
+            if let Some(slot) = self.front.as_mut().and_then(Iterator::next) {
+                return Some(AnyHit { slot, version });
             }
-            let (owner, tree) = self.version.next_tree(self.next_owner?)?;
-            self.next_owner = owner.checked_add(1);
-            self.slots = Some(tree.matching(self.interval.last(), self.interval.start()));
+            if self.next_owner().is_none() {
+                // What is left is the back's own.
+                return self.back.as_mut()?.next().map(|slot| AnyHit { slot, version });
+            }
+        }
+    }
+}
+
+impl<'v> DoubleEndedIterator for AnyHits<'v> {
+    /// The last of the last owner's that are still to come.
+    fn next_back(&mut self) -> Option<AnyHit<'v>> {
+        let version = self.version;
+        loop {
+            if let Some(slot) = self.back.as_mut().and_then(DoubleEndedIterator::next_back) {
+                return Some(AnyHit { slot, version });
+            }
+            if self.previous_owner().is_none() {
+                // What is left is the front's own.
+                return self.front.as_mut()?.next_back().map(|slot| AnyHit { slot, version });
+            }
         }
     }
 }

@@ -158,6 +158,19 @@ impl Roots {
         Some((index + INLINE_OWNERS as u64, tree))
     }
 
+    /// The last owner below `owner` that has a tree that is not empty.
+    pub(crate) fn previous_to(&self, owner: u64) -> Option<(u64, Tree)> {
+        let inline_owners = INLINE_OWNERS as u64;
+        if let Some(last) = owner.checked_sub(inline_owners + 1)
+            && let Some((index, tree)) = last_below(self.table, self.levels, last)
+        {
+            return Some((index + inline_owners, tree));
+        }
+        let used = |owner: &usize| !self.inline[*owner].tree.is_empty();
+        let found = (0..owner.min(inline_owners) as usize).rev().find(used)?;
+        Some((found as u64, self.inline[found].tree))
+    }
+
     /// Puts an owner's new root in.
     pub(crate) fn set(&mut self, owner: u64, root: Root, store: &mut impl TableStore) {
         if let Some(place) = usize::try_from(owner).ok().and_then(|owner| self.inline.get_mut(owner)) {
@@ -214,6 +227,29 @@ fn next_below(node: Option<NonNull<TableNode>>, levels: u32, from: u64) -> Optio
                     return Some((slot as u64 * capacity(level) + index, tree));
                 }
                 below = 0;
+            }
+            None
+        }
+    }
+}
+
+/// The last tree up to index `to`.
+fn last_below(node: Option<NonNull<TableNode>>, levels: u32, to: u64) -> Option<(u64, Tree)> {
+    let table = node?;
+    let level = levels - 1;
+    let (last, mut below) = step(level, to.min(capacity(levels) - 1));
+    // SAFETY: [R1] the roots belong to a protected version.
+    match unsafe { &(*table.as_ptr()).slots } {
+        Slots::Roots(roots) => {
+            let found = (0..=last).rev().find(|slot| !roots[*slot].tree.is_empty())?;
+            Some((found as u64, roots[found].tree))
+        }
+        Slots::Children(children) => {
+            for slot in (0..=last).rev() {
+                if let Some((index, tree)) = last_below(children[slot], level, below) {
+                    return Some((slot as u64 * capacity(level) + index, tree));
+                }
+                below = u64::MAX;
             }
             None
         }

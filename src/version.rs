@@ -151,6 +151,14 @@ impl Version {
         Some((owner, unsafe { tree.as_ref() }))
     }
 
+    /// The tree of the last owner below `owner` that has one, with the owner's number.
+    pub(crate) fn previous_tree(&self, owner: u64) -> Option<(u64, TreeRef<'_>)> {
+        self.witness.read();
+        let (owner, tree) = self.roots.previous_to(owner)?;
+        // SAFETY: [V1] as in `tree`.
+        Some((owner, unsafe { tree.as_ref() }))
+    }
+
     pub(crate) fn base(&self) -> *mut Version {
         self.base
     }

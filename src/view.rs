@@ -79,9 +79,23 @@ impl<'v> View<'v> {
         slot.map(|slot| unsafe { Hit::new(slot, self.version) })
     }
 
-    /// All overlapping notifiers of this owner, ascending by start, among equal starts by insertion; lazily.
+    /// All overlapping notifiers of this owner, ascending by start, among equal starts by insertion; lazily, from either end.
     ///
-    /// Complexity: O(log n + k) for k hits.
+    /// ```
+    /// # use notifier_index::{Interval, NotifierIndex};
+    /// # let index = NotifierIndex::new();
+    /// # let ops = index.register_passive_ops::<()>();
+    /// let _low = index.insert(&ops, Interval::new(0x1000, 0x1fff)?, ()).unwrap();
+    /// let _high = index.insert(&ops, Interval::new(0x4000, 0x4fff)?, ()).unwrap();
+    /// let guard = index.pin();
+    /// let mut hits = guard.find_all(&ops, Interval::FULL);
+    /// assert_eq!(hits.next_back().map(|hit| hit.start()), Some(0x4000));
+    /// assert_eq!(hits.next_back().map(|hit| hit.start()), Some(0x1000));
+    /// assert!(hits.next().is_none() && hits.next_back().is_none());
+    /// # Ok::<(), notifier_index::IntervalError>(())
+    /// ```
+    ///
+    /// Complexity: O(log n + k) for k hits; from the back one more O(log n) for each leaf of the tree that has hits.
     ///
     /// # Panics
     /// If the owner belongs to another index.

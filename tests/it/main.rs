@@ -6,6 +6,7 @@
 #![cfg_attr(tsan, feature(custom_test_frameworks, test), test_runner(runner::run))]
 
 mod agree;
+mod both_ends;
 mod bugs;
 mod canary;
 mod change;
