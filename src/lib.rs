@@ -86,6 +86,7 @@ mod tally;
 mod telling;
 mod tree;
 mod tuning;
+mod unwinding;
 #[allow(unsafe_code)]
 mod version;
 #[allow(unsafe_code)]
