@@ -52,7 +52,9 @@ impl VersionHandle {
     /// [V1] The version is protected while this runs.
     pub(crate) unsafe fn try_from_protected(version: NonNull<Version>) -> Option<Self> {
         // SAFETY: [V1], says the caller.
-        unsafe { version.as_ref() }.try_acquire().then_some(VersionHandle(version))
+        let acquired = unsafe { version.as_ref() }.try_acquire();
+        // Only now a handle: one that is made and dropped again would let go of a count that nobody took.
+        acquired.then(|| VersionHandle(version))
     }
 
     /// The pointer that the version's memory was taken as: it may be freed through this.

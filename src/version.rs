@@ -207,7 +207,9 @@ impl Version {
         let count = unsafe { &(*version.as_ptr()).count };
         // [O5] AcqRel, partner of `park` and of each other: all reading through this version happens before
         // its nodes are used again.
-        count.fetch_sub(1, busted::weaker(Sabotage::LooseLastOwner, Ordering::AcqRel)) == PARKED | 1
+        let before = count.fetch_sub(1, busted::weaker(Sabotage::LooseLastOwner, Ordering::AcqRel));
+        debug_assert_ne!(before & !PARKED, 0, "[V2] let go of by one who did not own it");
+        before == PARKED | 1
     }
 
     /// The reclaimer passes this version: true if somebody still owns it, who will then report it.
@@ -362,6 +364,7 @@ mod tests {
     use super::*;
     use crate::error::Corruption;
     use crate::identity::{GREATEST_COUNT, tests::ends_the_process};
+    use crate::publish::VersionHandle;
     use crate::view::View;
 
     /// [V2], and who is told that nobody is left.
@@ -380,6 +383,18 @@ mod tests {
         let mut version = Version::first(0, ptr::null());
         assert!(!let_go(&mut version) && !version.park());
         assert!(!version.try_acquire());
+    }
+
+    /// What is refused leaves no trace: a count taken below zero would look owned for ever.
+    #[test]
+    fn a_refused_handle_takes_nothing_from_the_count() {
+        let mut version = Version::first(0, ptr::null());
+        // SAFETY: owned once, and let go of once.
+        unsafe { Version::let_go(NonNull::from(&mut version)) };
+        // SAFETY: [V1] the version is on this stack.
+        let refused = unsafe { VersionHandle::try_from_protected(NonNull::from(&mut version)) };
+        assert!(refused.is_none());
+        assert_eq!(version.count.load(Ordering::Relaxed), 0);
     }
 
     #[test]
