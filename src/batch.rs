@@ -9,14 +9,14 @@ use std::ptr::NonNull;
 use crate::NotifierIndex;
 use crate::busted::{self, Sabotage};
 use crate::draft::Draft;
-use crate::engine::{Engine, Limit, Step};
+use crate::engine::{Limit, Step};
 use crate::error::{BatchError, BatchErrorKind, InsertError, Refusal};
 use crate::identity::Identities;
 use crate::interval::Interval;
 use crate::ops::Ops;
 use crate::record::{self, Header, NewRecord};
 use crate::registration::{Located, Locator, RawRegistration, Registration, remove_orphans};
-use crate::sync::Arc;
+use crate::shared::SharedEngine;
 use crate::tuning::RELEASE_BUDGET;
 
 /// Numbers the batches of a process, so that a key knows its own. Never reused.
@@ -88,7 +88,7 @@ static BATCHES: Identities = Identities::new();
 #[must_use = "a batch does nothing before it is committed"]
 pub struct Batch<'a> {
     id: u64,
-    engine: &'a Arc<Engine>,
+    engine: &'a SharedEngine,
     changes: Vec<Change<'a>>,
     /// Room for what the changes insert, so that a commit needs no memory of its own.
     inserted: Vec<Option<(RawRegistration, Interval)>>,
@@ -189,7 +189,7 @@ impl<'a> Batch<'a> {
         registration: &'a Registration<N>,
         interval: impl Into<Interval>,
     ) -> Result<(), BatchErrorKind> {
-        if !Arc::ptr_eq(registration.raw().engine(), self.engine) {
+        if !registration.raw().engine().is_same(self.engine) {
             return Err(BatchErrorKind::ForeignRegistration);
         }
         self.make_room().map_err(|_| BatchErrorKind::OutOfMemory)?;
@@ -225,7 +225,7 @@ impl<'a> Batch<'a> {
         &mut self,
         registration: &'a Registration<N>,
     ) -> Result<(), BatchErrorKind> {
-        if !Arc::ptr_eq(registration.raw().engine(), self.engine) {
+        if !registration.raw().engine().is_same(self.engine) {
             return Err(BatchErrorKind::ForeignRegistration);
         }
         self.make_room().map_err(|_| BatchErrorKind::OutOfMemory)?;
@@ -277,7 +277,7 @@ impl<'a> Batch<'a> {
             Change::Insert(interval, record) => {
                 let record = std::mem::ManuallyDrop::new(record).0;
                 // SAFETY: [H1] just published; this is its one registration.
-                Some((unsafe { RawRegistration::new(record, Arc::clone(engine)) }, interval))
+                Some((unsafe { RawRegistration::new(record, engine.clone()) }, interval))
             }
             Change::Remove(_) | Change::Update(..) | Change::Withdrawn => None,
         };

@@ -5,25 +5,45 @@ use std::time::Instant;
 #[cfg(not(any(loom, shuttle)))]
 use event_listener::Listener;
 
+use crate::fork;
 use crate::sync::{AtomicU32, Event, Ordering, fence, listener};
 
 /// A place to wait at, for those whom the one who rings knows of in some other way.
-#[derive(Default)]
-pub(crate) struct WaitingRoom(Event);
+///
+/// In a child of `fork` an inherited one is empty: those who waited are not there, and its lock may be held by one of them.
+pub(crate) struct WaitingRoom {
+    event: Event,
+    generation: u64,
+}
+
+impl Default for WaitingRoom {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl WaitingRoom {
     pub(crate) fn new() -> Self {
-        WaitingRoom(Event::new())
+        WaitingRoom { event: Event::new(), generation: fork::generation() }
+    }
+
+    fn is_inherited(&self) -> bool {
+        self.generation != fork::generation()
     }
 
     pub(crate) fn wake_all(&self) {
-        self.0.notify(usize::MAX);
+        if !self.is_inherited() {
+            self.event.notify(usize::MAX);
+        }
     }
 
     /// Waits until `is_over`, which is asked again after each waking. False if the time ran out.
     pub(crate) fn wait_until(&self, is_over: impl Fn() -> bool, deadline: Option<Instant>) -> bool {
         while !is_over() {
-            listener!(self.0 => listener);
+            if self.is_inherited() {
+                return false;
+            }
+            listener!(self.event => listener);
             // Listening first, then looking again: whoever rings after the look rings for us.
             if is_over() {
                 return true;

@@ -58,11 +58,13 @@ pub(crate) enum Sabotage {
     HastyGrace,
     /// The end of a section's callbacks rings for nobody. Must fail: `loom`, `walks_are_waited_for`.
     QuietWalk,
+    /// A child of `fork` does not know that it is one. Must fail: `a_child_of_fork_is_refused_not_hung`.
+    IgnoreFork,
 }
 
 /// All of them, by name.
 #[cfg(busted)]
-const NAMES: [(&str, Sabotage); 25] = [
+const NAMES: [(&str, Sabotage); 26] = [
     ("early_free", Sabotage::EarlyFree),
     ("mirror_behind", Sabotage::MirrorBehind),
     ("section_after_load", Sabotage::SectionAfterLoad),
@@ -88,6 +90,7 @@ const NAMES: [(&str, Sabotage); 25] = [
     ("loose_last_owner", Sabotage::LooseLastOwner),
     ("hasty_grace", Sabotage::HastyGrace),
     ("quiet_walk", Sabotage::QuietWalk),
+    ("ignore_fork", Sabotage::IgnoreFork),
 ];
 
 /// Whether this sabotage was switched on.

@@ -110,6 +110,9 @@ pub(crate) fn begin<'n>(
     seen: &Seen<'_>,
     patience: Patience,
 ) -> Result<Ticket<'n>, BeginError> {
+    if engine.is_inherited() {
+        return Err(BeginError::Forked);
+    }
     let stamp = header.activity().stamp();
     let is_late = busted::is(Sabotage::CoverageAfterScan);
     if !is_late {
@@ -208,7 +211,8 @@ pub(crate) fn current_bounds(engine: &Engine, header: &Header) -> Option<Interva
 
 /// Whether what was read under the ticket may be old. To be called under the lock that the callbacks take.
 pub(crate) fn retry(engine: &Engine, header: &Header, ticket: &Ticket<'_>) -> bool {
-    let is_stale = (!std::ptr::eq(header, ticket.header) || ticket.is_stale()) && !busted::is(Sabotage::SkipRetry);
+    let is_other = !std::ptr::eq(header, ticket.header) || engine.is_inherited();
+    let is_stale = (is_other || ticket.is_stale()) && !busted::is(Sabotage::SkipRetry);
     if is_stale {
         engine.tally.note_retry();
     }

@@ -19,6 +19,7 @@ use crate::busted::{self, Sabotage};
 use crate::config::{Config, RefusalHook};
 use crate::draft::Draft;
 use crate::error::Refusal;
+use crate::fork;
 use crate::identity::Identities;
 use crate::panics::FirstPanic;
 use crate::publish::{Base, VersionCell, VersionHandle};
@@ -38,6 +39,8 @@ static INDEXES: Identities = Identities::new();
 /// Everything that the handles of one index share.
 pub(crate) struct Engine {
     pub(crate) id: u64,
+    /// That of the process that made it.
+    generation: u64,
     pub(crate) cell: VersionCell,
     pub(crate) depot: Depot,
     pub(crate) freed: Freed,
@@ -76,6 +79,7 @@ pub(crate) struct Changed<T> {
 
 impl Engine {
     pub(crate) fn new(config: &Config) -> Result<Arc<Self>, NoMemory> {
+        fork::watch()?;
         let depot = Depot::new();
         let mut workbench = Workbench::new();
         workbench.reserve(&depot, 0, 1)?;
@@ -92,6 +96,7 @@ impl Engine {
             };
             Engine {
                 id,
+                generation: fork::generation(),
                 cell: VersionCell::new(handle),
                 freed: Freed::default(),
                 released: RecordStack::default(),
@@ -112,6 +117,13 @@ impl Engine {
                 depot,
             }
         }))
+    }
+
+    /// Whether this process is a child, by `fork`, of the one that made the index: then nothing of it is changed, waited
+    /// for or freed.
+    #[inline]
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.generation != fork::generation()
     }
 
     /// The number of a new owner.
@@ -163,6 +175,9 @@ impl Engine {
         edit: impl FnMut(&mut Draft<'_>) -> Result<Step<T>, Refusal>,
         settle: impl FnOnce(&T),
     ) -> Result<Changed<T>, Refusal> {
+        if self.is_inherited() {
+            return Err(Refusal::Forked);
+        }
         self.at_workbench(|workbench| self.change_at(workbench, limit, edit, settle))
     }
 
@@ -280,6 +295,9 @@ impl Engine {
 
     /// See [`NotifierIndex::maintain`](crate::NotifierIndex::maintain).
     pub(crate) fn maintain(&self) {
+        if self.is_inherited() {
+            return;
+        }
         self.at_workbench(|workbench| self.reclaim_all(workbench));
         let panic = self.release_all_of(usize::MAX);
         self.shrink();
@@ -307,6 +325,9 @@ impl Engine {
     }
 
     fn release_all_of(&self, budget: usize) -> FirstPanic {
+        if self.is_inherited() {
+            return FirstPanic::default();
+        }
         // A destructor that changes an index must not run the destructors of others inside it, and so on.
         match ReleaseTurn::begin() {
             Some(_turn) => self.release_now(budget),
@@ -357,7 +378,9 @@ pub(crate) enum Limit {
 }
 
 thread_local! {
-    static IS_RELEASING: Cell<bool> = const { Cell::new(false) };
+    /// The generation in which this thread runs destructors: one that forks in a destructor may never return from it in
+    /// the child.
+    static RELEASING_IN: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
 /// Stands while this thread runs destructors.
@@ -366,15 +389,16 @@ struct ReleaseTurn;
 impl ReleaseTurn {
     /// `None` if it does so already, or has no thread-locals any more.
     fn begin() -> Option<Self> {
-        let was_releasing = IS_RELEASING.try_with(|releasing| releasing.replace(true));
-        was_releasing.is_ok_and(|was_releasing| !was_releasing).then(|| ReleaseTurn)
+        let now = Some(fork::generation());
+        let before = RELEASING_IN.try_with(|releasing| releasing.replace(now));
+        before.is_ok_and(|before| before != now).then(|| ReleaseTurn)
     }
 }
 
 impl Drop for ReleaseTurn {
     fn drop(&mut self) {
         // While thread-locals are destroyed nobody asks any more.
-        let _ = IS_RELEASING.try_with(|releasing| releasing.set(false));
+        let _ = RELEASING_IN.try_with(|releasing| releasing.set(None));
     }
 }
 

@@ -15,6 +15,7 @@ pub(crate) enum Refusal {
     OutOfMemory,
     RetiredLimit,
     Removed,
+    Forked,
 }
 
 impl From<NoMemory> for Refusal {
@@ -28,6 +29,7 @@ const OUT_OF_MEMORY: &str = "no memory for the change; nothing was changed";
 const RETIRED_LIMIT: &str = "too much memory waits for a reader that is still pinned: let the guard go, \
     or raise Config::retired_limit; nothing was changed";
 const REMOVED: &str = "the notifier has been removed";
+const FORKED: &str = "the index was inherited through fork: it can be read here, and not changed or waited for";
 const HELD: &str = "the notifier is held";
 const WOULD_DEADLOCK: &str = "this would wait for the section or the callback that the calling thread is in";
 const FOREIGN_OPS: &str = "this Ops was registered with another index";
@@ -40,6 +42,7 @@ impl Refusal {
             Refusal::OutOfMemory => OUT_OF_MEMORY,
             Refusal::RetiredLimit => RETIRED_LIMIT,
             Refusal::Removed => REMOVED,
+            Refusal::Forked => FORKED,
         }
     }
 }
@@ -66,6 +69,8 @@ pub enum InsertError<N> {
     RetiredLimit(N),
     /// The owner belongs to another index.
     ForeignOps(N),
+    /// The index was inherited through `fork`.
+    Forked(N),
 }
 
 impl<N> InsertError<N> {
@@ -74,6 +79,7 @@ impl<N> InsertError<N> {
             Refusal::Closed => InsertError::Closed(payload),
             Refusal::OutOfMemory => InsertError::OutOfMemory(payload),
             Refusal::RetiredLimit => InsertError::RetiredLimit(payload),
+            Refusal::Forked => InsertError::Forked(payload),
             Refusal::Removed => unreachable!("an insertion changes no notifier that could have been removed"),
         }
     }
@@ -84,7 +90,8 @@ impl<N> InsertError<N> {
             InsertError::Closed(payload)
             | InsertError::OutOfMemory(payload)
             | InsertError::RetiredLimit(payload)
-            | InsertError::ForeignOps(payload) => payload,
+            | InsertError::ForeignOps(payload)
+            | InsertError::Forked(payload) => payload,
         }
     }
 
@@ -94,6 +101,7 @@ impl<N> InsertError<N> {
             InsertError::OutOfMemory(_) => OUT_OF_MEMORY,
             InsertError::RetiredLimit(_) => RETIRED_LIMIT,
             InsertError::ForeignOps(_) => FOREIGN_OPS,
+            InsertError::Forked(_) => FORKED,
         }
     }
 }
@@ -124,6 +132,8 @@ pub enum UpdateError {
     Closed,
     /// The notifier has been removed by another call.
     Removed,
+    /// The index was inherited through `fork`.
+    Forked,
 }
 
 impl From<Refusal> for UpdateError {
@@ -133,6 +143,7 @@ impl From<Refusal> for UpdateError {
             Refusal::OutOfMemory => UpdateError::OutOfMemory,
             Refusal::Closed => UpdateError::Closed,
             Refusal::Removed => UpdateError::Removed,
+            Refusal::Forked => UpdateError::Forked,
         }
     }
 }
@@ -144,6 +155,7 @@ impl fmt::Display for UpdateError {
             UpdateError::RetiredLimit => RETIRED_LIMIT,
             UpdateError::Closed => CLOSED,
             UpdateError::Removed => REMOVED,
+            UpdateError::Forked => FORKED,
         })
     }
 }
@@ -160,6 +172,8 @@ pub enum RemoveError<N: Send + Sync + 'static> {
     /// A blocking removal inside a callback of the same index could wait for itself: use
     /// [`remove_deferred`](Registration::remove_deferred).
     WouldDeadlock(Registration<N>),
+    /// The index was inherited through `fork`.
+    Forked(Registration<N>),
 }
 
 impl<N: Send + Sync + 'static> RemoveError<N> {
@@ -168,7 +182,8 @@ impl<N: Send + Sync + 'static> RemoveError<N> {
         match self {
             RemoveError::OutOfMemory(registration)
             | RemoveError::Held(registration)
-            | RemoveError::WouldDeadlock(registration) => registration,
+            | RemoveError::WouldDeadlock(registration)
+            | RemoveError::Forked(registration) => registration,
         }
     }
 
@@ -177,6 +192,7 @@ impl<N: Send + Sync + 'static> RemoveError<N> {
             RemoveError::OutOfMemory(_) => OUT_OF_MEMORY,
             RemoveError::Held(_) => HELD,
             RemoveError::WouldDeadlock(_) => WOULD_DEADLOCK,
+            RemoveError::Forked(_) => FORKED,
         }
     }
 }
@@ -195,13 +211,22 @@ impl<N: Send + Sync + 'static> fmt::Debug for RemoveError<N> {
 
 impl<N: Send + Sync + 'static> Error for RemoveError<N> {}
 
-/// The index could not be closed; it stays open.
+/// Why an index was not closed; it is as before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct CloseError;
+#[non_exhaustive]
+pub enum CloseError {
+    /// There was no memory for it.
+    OutOfMemory,
+    /// The index was inherited through `fork`.
+    Forked,
+}
 
 impl fmt::Display for CloseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(OUT_OF_MEMORY)
+        f.write_str(match self {
+            CloseError::OutOfMemory => OUT_OF_MEMORY,
+            CloseError::Forked => FORKED,
+        })
     }
 }
 
@@ -269,6 +294,8 @@ pub enum BatchErrorKind {
     ForeignRegistration,
     /// The batch gives new bounds to a notifier that has been removed.
     Removed,
+    /// The index was inherited through `fork`.
+    Forked,
 }
 
 impl From<Refusal> for BatchErrorKind {
@@ -278,6 +305,7 @@ impl From<Refusal> for BatchErrorKind {
             Refusal::OutOfMemory => BatchErrorKind::OutOfMemory,
             Refusal::RetiredLimit => BatchErrorKind::RetiredLimit,
             Refusal::Removed => BatchErrorKind::Removed,
+            Refusal::Forked => BatchErrorKind::Forked,
         }
     }
 }
@@ -291,6 +319,7 @@ impl fmt::Display for BatchErrorKind {
             BatchErrorKind::ForeignOps => FOREIGN_OPS,
             BatchErrorKind::ForeignRegistration => FOREIGN_REGISTRATION,
             BatchErrorKind::Removed => REMOVED,
+            BatchErrorKind::Forked => FORKED,
         })
     }
 }
@@ -388,17 +417,26 @@ impl fmt::Display for WouldBlock {
 
 impl Error for WouldBlock {}
 
-/// The calling thread would wait for itself.
+/// Why a section that may not wait was not begun.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct WouldDeadlock;
+#[non_exhaustive]
+pub enum TryInvalidateError {
+    /// A notifier would have to wait. Those told before have finished.
+    WouldBlock,
+    /// The index was inherited through `fork`.
+    Forked,
+}
 
-impl fmt::Display for WouldDeadlock {
+impl fmt::Display for TryInvalidateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(WOULD_DEADLOCK)
+        match self {
+            TryInvalidateError::WouldBlock => WouldBlock.fmt(f),
+            TryInvalidateError::Forked => f.write_str(FORKED),
+        }
     }
 }
 
-impl Error for WouldDeadlock {}
+impl Error for TryInvalidateError {}
 
 /// Why a read of the source cannot begin.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -417,6 +455,8 @@ pub enum BeginError {
     WouldWait,
     /// The time was over before the sections were.
     TimedOut,
+    /// The index was inherited through `fork`.
+    Forked,
 }
 
 impl fmt::Display for BeginError {
@@ -430,6 +470,7 @@ impl fmt::Display for BeginError {
                 "a section over the range is active, and a hit does not wait: hold it, let the guard go, \
                 begin through the held handle"
             }
+            BeginError::Forked => FORKED,
             BeginError::TimedOut => "the time was over before the overlapping sections were",
         })
     }
@@ -445,12 +486,15 @@ pub enum WaitError {
     WouldDeadlock,
     /// The time was over before the callbacks were.
     TimedOut,
+    /// The index was inherited through `fork`.
+    Forked,
 }
 
 impl fmt::Display for WaitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             WaitError::WouldDeadlock => WOULD_DEADLOCK,
+            WaitError::Forked => FORKED,
             WaitError::TimedOut => "the time was over before the callbacks were",
         })
     }

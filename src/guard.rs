@@ -1,11 +1,11 @@
 //! Reading under an epoch pin.
 
+use crate::NotifierIndex;
 use crate::publish::VersionHandle;
 use crate::reclaim::epoch::{self, Pin};
+use crate::shared::SharedEngine;
 use crate::snapshot::Snapshot;
-use crate::sync::Arc;
 use crate::view::{View, queries};
-use crate::{NotifierIndex, engine::Engine};
 
 /// An epoch pin: a short protection, for some look-ups in a row on one thread.
 ///
@@ -44,7 +44,7 @@ use crate::{NotifierIndex, engine::Engine};
 #[must_use = "it protects only as long as it is kept"]
 pub struct Guard<'i> {
     pin: Pin,
-    engine: &'i Arc<Engine>,
+    engine: &'i SharedEngine,
 }
 
 impl<'i> Guard<'i> {
@@ -85,7 +85,7 @@ impl<'i> Guard<'i> {
         // SAFETY: [V1] as in `view`.
         let handle = unsafe { VersionHandle::try_from_protected(self.engine.cell.mirrored_pointer()) };
         let handle = handle.unwrap_or_else(|| self.engine.cell.load());
-        Snapshot::new(handle, Arc::clone(self.engine))
+        Snapshot::new(handle, self.engine.clone())
     }
 
     queries!(self);

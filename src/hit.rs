@@ -149,7 +149,8 @@ impl<'v, N: Send + Sync + 'static> Hit<'v, N> {
     ///
     /// Complexity: O(1). Blocking: never.
     pub fn claim(&self) -> Option<Registration<N>> {
-        if !self.is_live() || !self.header().claim() {
+        let is_inherited = self.version.engine().is_inherited();
+        if is_inherited || !self.is_live() || !self.header().claim() {
             return None;
         }
         // SAFETY: [H1] the claim has given this registration its reference, and nobody else; [H3] [W1].

@@ -9,7 +9,7 @@ use crate::draft::Draft;
 use crate::dump::Dump;
 use crate::engine::{Engine, Limit, Step};
 use crate::error::{
-    BatchErrorKind, CloseError, InsertError, InsertManyError, Refusal, RemoveManyError, WouldBlock, WouldDeadlock,
+    BatchErrorKind, CloseError, InsertError, InsertManyError, Refusal, RemoveManyError, TryInvalidateError, WaitError,
 };
 use crate::guard::Guard;
 use crate::interval::Interval;
@@ -21,9 +21,9 @@ use crate::publish::VersionHandle;
 use crate::reader::Reader;
 use crate::record::{Kind, NewRecord};
 use crate::registration::{Held, RawRegistration, Registration, remove_orphans};
+use crate::shared::SharedEngine;
 use crate::snapshot::Snapshot;
 use crate::stats::Stats;
-use crate::sync::Arc;
 use crate::tuning::RELEASE_BUDGET;
 use crate::view::View;
 
@@ -57,7 +57,7 @@ use crate::view::View;
 /// ```
 #[derive(Clone)]
 pub struct NotifierIndex {
-    engine: Arc<Engine>,
+    engine: SharedEngine,
 }
 
 /// What [`find_or_insert_with`](NotifierIndex::find_or_insert_with) came to.
@@ -82,12 +82,12 @@ impl NotifierIndex {
     /// An empty index.
     pub fn with_config(config: Config) -> Self {
         match Engine::new(&config) {
-            Ok(engine) => NotifierIndex { engine },
+            Ok(engine) => NotifierIndex { engine: SharedEngine::new(engine) },
             Err(_) => std::alloc::handle_alloc_error(std::alloc::Layout::new::<Engine>()),
         }
     }
 
-    pub(crate) fn engine(&self) -> &Arc<Engine> {
+    pub(crate) fn engine(&self) -> &SharedEngine {
         &self.engine
     }
 
@@ -146,9 +146,11 @@ impl NotifierIndex {
     /// # Panics
     /// Where a callback does: the others are told all the same, the section is over, and the panic goes on.
     pub fn invalidate(&self, interval: impl Into<Interval>, event: Event) -> Invalidation<'_> {
-        match self.engine.begin_section(interval.into(), &event, true) {
+        let interval = interval.into();
+        match self.engine.begin_section(interval, &event, true) {
             Ok(section) => section,
-            Err(WouldBlock) => unreachable!("a section that may block is not refused"),
+            // In a child of `fork`: whom it would tell is not there.
+            Err(_) => Invalidation::of_nobody(&self.engine, interval),
         }
     }
 
@@ -158,11 +160,15 @@ impl NotifierIndex {
     /// first use of any index.
     ///
     /// # Errors
-    /// [`WouldBlock`] if a notifier refused: those told before have finished, and the section is over.
+    /// [`TryInvalidateError`]; the section is over.
     ///
     /// # Panics
     /// As [`invalidate`](Self::invalidate).
-    pub fn try_invalidate(&self, interval: impl Into<Interval>, event: Event) -> Result<Invalidation<'_>, WouldBlock> {
+    pub fn try_invalidate(
+        &self,
+        interval: impl Into<Interval>,
+        event: Event,
+    ) -> Result<Invalidation<'_>, TryInvalidateError> {
         self.engine.begin_section(interval.into(), &event, false)
     }
 
@@ -192,18 +198,18 @@ impl NotifierIndex {
     /// index.barrier()?;
     /// // What the callbacks used can go now.
     /// drop(mirror);
-    /// # Ok::<(), notifier_index::WouldDeadlock>(())
+    /// # Ok::<(), notifier_index::WaitError>(())
     /// ```
     ///
     /// Blocking: as long as the callbacks take that run when it looks; not for the end of sections, nor for callbacks of
     /// sections that look at the tree later.
     ///
     /// # Errors
-    /// [`WouldDeadlock`] inside a callback.
+    /// [`WaitError::WouldDeadlock`] inside a callback; [`WaitError::Forked`].
     ///
     /// # Panics
     /// Where a payload's destructor does; the others are dropped all the same.
-    pub fn barrier(&self) -> Result<(), WouldDeadlock> {
+    pub fn barrier(&self) -> Result<(), WaitError> {
         self.engine.wait_for_walks()?;
         self.maintain();
         Ok(())
@@ -255,7 +261,7 @@ impl NotifierIndex {
     ) -> Registration<N> {
         // SAFETY: [H1] just published, and this is its one registration; [H3] a record of `N`.
         unsafe {
-            let raw = RawRegistration::new(record.into_erased(), Arc::clone(&self.engine));
+            let raw = RawRegistration::new(record.into_erased(), self.engine.clone());
             Registration::from_raw(raw, version, interval)
         }
     }
@@ -422,7 +428,7 @@ impl NotifierIndex {
 
     /// The current version, owned.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::new(self.engine.cell.load(), Arc::clone(&self.engine))
+        Snapshot::new(self.engine.cell.load(), self.engine.clone())
     }
 
     /// The number of the current version. It rises by one with each publication.
@@ -520,7 +526,7 @@ impl NotifierIndex {
     /// Blocking: as long as the callbacks take. Of two calls only the first tells; the other may return before it.
     ///
     /// # Errors
-    /// [`CloseError`] if there was no memory for it.
+    /// [`CloseError`]; the index is as before.
     ///
     /// # Panics
     /// As [`invalidate`](Self::invalidate).
@@ -532,7 +538,10 @@ impl NotifierIndex {
             draft.close();
             Ok(Step::Publish(true))
         };
-        let changed = self.engine.change(Limit::Exceeded, edit, |_| ()).map_err(|_| CloseError)?;
+        let changed = self.engine.change(Limit::Exceeded, edit, |_| ()).map_err(|refusal| match refusal {
+            Refusal::Forked => CloseError::Forked,
+            _ => CloseError::OutOfMemory,
+        })?;
         if changed.result {
             drop(self.invalidate(Interval::FULL, Event::new(Reason::Release)));
         }

@@ -27,14 +27,19 @@ use crate::section::Place;
 #[must_use = "the section ends when this is dropped"]
 pub struct Invalidation<'i> {
     engine: &'i Engine,
-    place: Place,
+    place: Option<Place>,
     interval: Interval,
     thread: PhantomData<*const ()>,
 }
 
 impl<'i> Invalidation<'i> {
     pub(crate) fn new(engine: &'i Engine, place: Place, interval: Interval) -> Self {
-        Invalidation { engine, place, interval, thread: PhantomData }
+        Invalidation { engine, place: Some(place), interval, thread: PhantomData }
+    }
+
+    /// One that stands in no table, and tells nobody.
+    pub(crate) fn of_nobody(engine: &'i Engine, interval: Interval) -> Self {
+        Invalidation { engine, place: None, interval, thread: PhantomData }
     }
 
     /// The range.
@@ -45,7 +50,9 @@ impl<'i> Invalidation<'i> {
 
 impl Drop for Invalidation<'_> {
     fn drop(&mut self) {
-        self.engine.end_section(self.place);
+        if let Some(place) = self.place {
+            self.engine.end_section(place);
+        }
     }
 }
 

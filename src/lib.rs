@@ -45,6 +45,8 @@ mod dump;
 #[allow(unsafe_code)]
 mod engine;
 mod error;
+#[allow(unsafe_code)]
+mod fork;
 mod gauge;
 #[allow(unsafe_code)]
 mod guard;
@@ -78,6 +80,8 @@ mod registration;
 #[allow(unsafe_code)]
 mod roots;
 mod section;
+#[allow(unsafe_code)]
+mod shared;
 mod snapshot;
 mod stats;
 mod sync;
@@ -100,7 +104,7 @@ pub use config::Config;
 pub use dump::Dump;
 pub use error::{
     BatchError, BatchErrorKind, BeginError, CloseError, Corruption, FindManyError, InsertError, InsertManyError,
-    RemoveError, RemoveManyError, UpdateError, WaitError, WouldBlock, WouldDeadlock,
+    RemoveError, RemoveManyError, TryInvalidateError, UpdateError, WaitError, WouldBlock,
 };
 pub use guard::Guard;
 pub use hit::{AnyHit, AnyHits, Hit, Hits};

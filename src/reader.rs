@@ -3,9 +3,8 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use crate::engine::Engine;
 use crate::publish::VersionHandle;
-use crate::sync::Arc;
+use crate::shared::SharedEngine;
 use crate::view::{View, queries};
 
 /// A per-thread handle with a cached version: the cheapest look-up.
@@ -59,14 +58,14 @@ use crate::view::{View, queries};
 pub struct Reader {
     // Declared before the engine, so dropped before it ([V5]).
     version: VersionHandle,
-    engine: Arc<Engine>,
+    engine: SharedEngine,
     /// Bound to the thread whose protection slots `arc_swap` has prepared: so refreshing never allocates.
     thread: PhantomData<*const ()>,
 }
 
 impl Reader {
-    pub(crate) fn new(engine: &Arc<Engine>) -> Self {
-        Reader { version: engine.cell.load(), engine: Arc::clone(engine), thread: PhantomData }
+    pub(crate) fn new(engine: &SharedEngine) -> Self {
+        Reader { version: engine.cell.load(), engine: engine.clone(), thread: PhantomData }
     }
 
     /// The newest version, for as long as the reader is borrowed.

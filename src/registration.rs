@@ -15,14 +15,15 @@ use std::time::Duration;
 use crate::busted::{self, Sabotage};
 use crate::collision::{Parts, Seen, current_bounds, deadline_after, fillers};
 use crate::draft::Draft;
-use crate::engine::{Engine, Limit, Step};
+use crate::engine::{Limit, Step};
 use crate::error::{Refusal, RemoveError, UpdateError, WaitError};
 use crate::hit::Hit;
 use crate::interval::Interval;
 use crate::known::Known;
 use crate::reclaim::give_up_record;
 use crate::record::{self, Header, Record};
-use crate::sync::{Arc, spin_loop};
+use crate::shared::SharedEngine;
+use crate::sync::spin_loop;
 use crate::tuning::{LOCATE_ATTEMPTS, RELEASE_BUDGET};
 use crate::version::Version;
 
@@ -91,7 +92,7 @@ pub(crate) fn bounds_in(version: &Version, record: &Header) -> Option<Interval> 
 /// A registration without its payload's type. Dropping it removes the notifier.
 pub(crate) struct RawRegistration {
     record: NonNull<Header>,
-    engine: Arc<Engine>,
+    engine: SharedEngine,
 }
 
 // SAFETY: payloads are `Send + Sync`, by the bound on `register_passive_ops`; the header is atomic or immutable.
@@ -102,7 +103,7 @@ unsafe impl Sync for RawRegistration {}
 impl RawRegistration {
     /// # Safety
     /// [H1] The record has been published, this is its one registration, and has that reference.
-    pub(crate) unsafe fn new(record: NonNull<Header>, engine: Arc<Engine>) -> Self {
+    pub(crate) unsafe fn new(record: NonNull<Header>, engine: SharedEngine) -> Self {
         RawRegistration { record, engine }
     }
 
@@ -111,7 +112,7 @@ impl RawRegistration {
         unsafe { self.record.as_ref() }
     }
 
-    pub(crate) fn engine(&self) -> &Arc<Engine> {
+    pub(crate) fn engine(&self) -> &SharedEngine {
         &self.engine
     }
 
@@ -149,7 +150,7 @@ impl RawRegistration {
     }
 
     /// Takes the handle apart, without giving the reference up.
-    fn into_parts(self) -> (NonNull<Header>, Arc<Engine>) {
+    fn into_parts(self) -> (NonNull<Header>, SharedEngine) {
         let this = std::mem::ManuallyDrop::new(self);
         // SAFETY: `this` is not used or dropped after the engine was moved out.
         (this.record, unsafe { std::ptr::read(&raw const this.engine) })
@@ -172,14 +173,14 @@ impl Drop for RawRegistration {
 }
 
 /// Removes the notifiers whose registrations were dropped when there was no memory to do so.
-pub(crate) fn remove_orphans(engine: &Arc<Engine>) {
-    if engine.orphans.is_empty() {
+pub(crate) fn remove_orphans(engine: &SharedEngine) {
+    if engine.is_inherited() || engine.orphans.is_empty() {
         return;
     }
     let mut orphans = engine.orphans.take_all();
     while let Some(record) = orphans.pop() {
         // SAFETY: [H1] the list had the reference of its registration; dropping tries to remove it again.
-        drop(unsafe { RawRegistration::new(record, Arc::clone(engine)) });
+        drop(unsafe { RawRegistration::new(record, engine.clone()) });
     }
 }
 
@@ -375,7 +376,9 @@ impl<N: Send + Sync + 'static> Registration<N> {
         }
         self.raw.engine.release(RELEASE_BUDGET);
         let removal = self.remove_deferred()?;
-        removal.wait().expect("not in a callback, and without a deadline");
+        // Not in a callback, without a deadline and in the process of the index: nothing can be refused.
+        let waited = removal.wait();
+        debug_assert_eq!(waited, Ok(()));
         Ok(removal.version())
     }
 
@@ -406,11 +409,18 @@ impl<N: Send + Sync + 'static> Registration<N> {
     pub fn remove_deferred(self) -> Result<Removal<N>, RemoveError<N>> {
         match self.raw.remove() {
             Ok(version) => Ok(self.into_removal(version)),
-            Err(_) => Err(RemoveError::OutOfMemory(self)),
+            Err(refusal) => Err(self.refused(refusal)),
         }
     }
 
     /// The registration's reference is the removal's from here on.
+    fn refused(self, refusal: Refusal) -> RemoveError<N> {
+        match refusal {
+            Refusal::Forked => RemoveError::Forked(self),
+            _ => RemoveError::OutOfMemory(self),
+        }
+    }
+
     fn into_removal(self, version: u64) -> Removal<N> {
         let (record, engine) = self.raw.into_parts();
         Removal { record: record.cast(), version, engine }
@@ -442,7 +452,7 @@ impl<N: Send + Sync + 'static> Registration<N> {
         match self.raw.remove_if(Header::is_unheld) {
             Ok(Ok(version)) => Ok(self.into_removal(version)),
             Ok(Err(_)) => Err(RemoveError::Held(self)),
-            Err(_) => Err(RemoveError::OutOfMemory(self)),
+            Err(refusal) => Err(self.refused(refusal)),
         }
     }
 
@@ -455,7 +465,7 @@ impl<N: Send + Sync + 'static> Registration<N> {
     /// A counted handle that keeps the payload, whatever becomes of the registration.
     pub fn hold(&self) -> Held<N> {
         // SAFETY: [H1] registered, so allocated; [H3].
-        unsafe { Held::new(self.raw.record.cast(), self.interval(), Arc::clone(&self.raw.engine)) }
+        unsafe { Held::new(self.raw.record.cast(), self.interval(), self.raw.engine.clone()) }
     }
 }
 
@@ -472,7 +482,7 @@ impl<N: Send + Sync + 'static> fmt::Debug for Registration<N> {
 pub struct Removal<N: Send + Sync + 'static> {
     record: NonNull<Record<N>>,
     version: u64,
-    engine: Arc<Engine>,
+    engine: SharedEngine,
 }
 
 // SAFETY: like `Held`, a shared handle of an `N` that is `Send + Sync`.
@@ -544,7 +554,7 @@ pub struct Held<N: Send + Sync + 'static> {
     record: NonNull<Record<N>>,
     interval: Interval,
     known: Known,
-    engine: Arc<Engine>,
+    engine: SharedEngine,
 }
 
 // SAFETY: a shared handle of an `N` that is `Send + Sync`; the header is atomic or immutable.
@@ -555,7 +565,7 @@ unsafe impl<N: Send + Sync + 'static> Sync for Held<N> {}
 impl<N: Send + Sync + 'static> Held<N> {
     /// # Safety
     /// [N1] The record is protected while this runs, by a version or another reference; [H2] it is one of this engine.
-    pub(crate) unsafe fn new(record: NonNull<Record<N>>, interval: Interval, engine: Arc<Engine>) -> Self {
+    pub(crate) unsafe fn new(record: NonNull<Record<N>>, interval: Interval, engine: SharedEngine) -> Self {
         if !busted::is(Sabotage::UncountedHold) {
             // SAFETY: [N1], says the caller.
             unsafe { record.as_ref() }.header().acquire();
@@ -564,9 +574,9 @@ impl<N: Send + Sync + 'static> Held<N> {
     }
 
     /// A handle of a hit in a version that is protected otherwise.
-    pub(crate) fn of_hit(hit: &Hit<'_, N>, engine: &Arc<Engine>) -> Self {
+    pub(crate) fn of_hit(hit: &Hit<'_, N>, engine: &SharedEngine) -> Self {
         // SAFETY: [W1] the hit's version keeps the record.
-        unsafe { Held::new(hit.record(), hit.interval(), Arc::clone(engine)) }
+        unsafe { Held::new(hit.record(), hit.interval(), engine.clone()) }
     }
 
     fn record(&self) -> &Record<N> {
@@ -599,7 +609,7 @@ impl<N: Send + Sync + 'static> Held<N> {
 impl<N: Send + Sync + 'static> Clone for Held<N> {
     fn clone(&self) -> Self {
         // SAFETY: [H2] this handle's own reference keeps the record.
-        unsafe { Held::new(self.record, self.interval, Arc::clone(&self.engine)) }
+        unsafe { Held::new(self.record, self.interval, self.engine.clone()) }
     }
 }
 

@@ -2,9 +2,8 @@
 
 use std::fmt;
 
-use crate::engine::Engine;
 use crate::publish::VersionHandle;
-use crate::sync::Arc;
+use crate::shared::SharedEngine;
 use crate::version::Version;
 use crate::view::{View, queries};
 
@@ -46,11 +45,11 @@ use crate::view::{View, queries};
 pub struct Snapshot {
     // Declared before the engine, so dropped before it ([V5]).
     version: VersionHandle,
-    engine: Arc<Engine>,
+    engine: SharedEngine,
 }
 
 impl Snapshot {
-    pub(crate) fn new(version: VersionHandle, engine: Arc<Engine>) -> Self {
+    pub(crate) fn new(version: VersionHandle, engine: SharedEngine) -> Self {
         Snapshot { version, engine }
     }
 

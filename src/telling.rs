@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::bell::Bell;
 use crate::busted::{self, Sabotage};
 use crate::engine::{Engine, seat, thread_number};
-use crate::error::{WaitError, WouldBlock, WouldDeadlock};
+use crate::error::{TryInvalidateError, WaitError};
 use crate::hit::AnyHits;
 use crate::interval::Interval;
 use crate::invalidation::Invalidation;
@@ -25,7 +25,10 @@ impl Engine {
         interval: Interval,
         event: &Event,
         may_block: bool,
-    ) -> Result<Invalidation<'_>, WouldBlock> {
+    ) -> Result<Invalidation<'_>, TryInvalidateError> {
+        if self.is_inherited() {
+            return Err(TryInvalidateError::Forked);
+        }
         let too_early = busted::is(Sabotage::SectionAfterLoad).then(|| self.load_too_early());
         let place = self.sections.begin(interval, seat(), thread_number());
         // From here on the section ends whatever happens. The tree is loaded after it was published (R1).
@@ -42,7 +45,7 @@ impl Engine {
         let is_refused = outcome.refusals > 0 && !may_block;
         // The section ends by the unwinding.
         outcome.panic.resume();
-        if is_refused { Err(WouldBlock) } else { Ok(section) }
+        if is_refused { Err(TryInvalidateError::WouldBlock) } else { Ok(section) }
     }
 
     /// Whether a section over `interval` has nobody to tell.
@@ -85,6 +88,9 @@ impl Engine {
         if !header.activity().has_running_callbacks() || busted::is(Sabotage::NoWait) {
             return Ok(());
         }
+        if self.is_inherited() {
+            return Err(WaitError::Forked);
+        }
         if self.is_in_callback() {
             return Err(WaitError::WouldDeadlock);
         }
@@ -95,9 +101,12 @@ impl Engine {
     }
 
     /// Waits until the callbacks that run now have returned.
-    pub(crate) fn wait_for_walks(&self) -> Result<(), WouldDeadlock> {
+    pub(crate) fn wait_for_walks(&self) -> Result<(), WaitError> {
+        if self.is_inherited() {
+            return Err(WaitError::Forked);
+        }
         if self.is_in_callback() {
-            return Err(WouldDeadlock);
+            return Err(WaitError::WouldDeadlock);
         }
         if !busted::is(Sabotage::NoBarrier) {
             self.sections.wait_for_walks();

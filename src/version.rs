@@ -30,7 +30,8 @@ use crate::reclaim::Links;
 use crate::reclaim::pool::Class;
 use crate::record::{Header, Kind};
 use crate::roots::{Roots, TableNode};
-use crate::sync::{Arc, AtomicPtr, AtomicUsize, Ordering, Witness};
+use crate::shared::SharedEngine;
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering, Witness};
 use crate::tree::{Inner, Leaf, TreeRef};
 use crate::tuning::INLINE_REPLACED;
 
@@ -170,12 +171,9 @@ impl Version {
     }
 
     /// The same, counted.
-    pub(crate) fn share_engine(&self) -> Arc<Engine> {
+    pub(crate) fn share_engine(&self) -> SharedEngine {
         // SAFETY: [V5] `engine` is the address of an `Arc`'s value with a count above zero.
-        unsafe {
-            Arc::increment_strong_count(self.engine);
-            Arc::from_raw(self.engine)
-        }
+        unsafe { SharedEngine::share(self.engine) }
     }
 
     /// The next version in a [`VersionStack`].

@@ -131,7 +131,7 @@ fn table() -> Vec<Row> {
         "SYWRP" UpdateError;
         "SYWRP" WaitError;
         "SYWRP" WouldBlock;
-        "SYWRP" WouldDeadlock;
+        "SYWRP" TryInvalidateError;
     }
 }
 

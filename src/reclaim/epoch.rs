@@ -6,28 +6,125 @@
 //! with a maximum, so late and early arrivals commute, and it owns nothing of ours: an index may be dropped
 //! before its last deferred call has run.
 
+use std::cell::RefCell;
+use std::ptr;
+
 use crossbeam_epoch::{Collector, LocalHandle};
 
 use crate::busted::{self, Sabotage};
-use crate::sync::{Arc, AtomicU64, Ordering, process_wide, thread_local, yield_point};
+use crate::fork;
+use crate::sync::{Arc, AtomicU64, Ordering, PlainAtomicPtr as AtomicPtr, process_wide, thread_local, yield_point};
 
 pub(crate) use crossbeam_epoch::Guard as Pin;
 
+/// The collectors of this process and of those that it was forked from, the newest first; made where one is wanted, by one
+/// compare-and-swap, so that no fork can copy a half-made one.
+struct Collectors(AtomicPtr<OfGeneration>);
+
+/// The collector of one generation. In a child the threads that its parent's collector knows of are gone, and pinned for
+/// ever if they were pinned: it is never used there, and never freed.
+struct OfGeneration {
+    generation: u64,
+    collector: Collector,
+    older: *mut OfGeneration,
+}
+
 process_wide! {
-    static COLLECTOR: Collector = Collector::new();
+    static COLLECTORS: Collectors = Collectors::new();
+}
+
+impl Collectors {
+    const fn new() -> Self {
+        Collectors(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    fn register(&self) -> LocalHandle {
+        self.of(fork::generation()).register()
+    }
+
+    fn of(&self, generation: u64) -> &Collector {
+        // [O26] Acquire, partner of the Release below: the collector.
+        let newest = self.0.load(Ordering::Acquire);
+        // SAFETY: never freed while this value is there.
+        match unsafe { newest.as_ref() } {
+            Some(found) if found.generation == generation => &found.collector,
+            _ => self.add(generation, newest),
+        }
+    }
+
+    #[cold]
+    fn add(&self, generation: u64, older: *mut OfGeneration) -> &Collector {
+        let made = Box::into_raw(Box::new(OfGeneration { generation, collector: Collector::new(), older }));
+        // [O26] Release, partner of the Acquire here and above: the collector.
+        let newest = match self.0.compare_exchange(older, made, Ordering::Release, Ordering::Acquire) {
+            Ok(_) => made,
+            Err(theirs) => {
+                // SAFETY: made above, and shown to nobody.
+                drop(unsafe { Box::from_raw(made) });
+                theirs
+            }
+        };
+        // SAFETY: not null, and never freed while this value is there. Whoever was first is of the same generation: all
+        // threads of a process are.
+        &unsafe { &*newest }.collector
+    }
+}
+
+/// Of a checker's execution; a static of the process itself is never dropped.
+impl Drop for Collectors {
+    fn drop(&mut self) {
+        // [O26] Relaxed: `&mut`.
+        let mut newest = self.0.load(Ordering::Relaxed);
+        while !newest.is_null() {
+            // SAFETY: from `Box::into_raw`, once, and nobody looks any more.
+            newest = unsafe { Box::from_raw(newest) }.older;
+        }
+    }
+}
+
+/// A thread, as the collector of one generation knows it.
+struct Participant {
+    generation: u64,
+    handle: LocalHandle,
+}
+
+impl Participant {
+    fn new() -> Self {
+        Participant { generation: fork::generation(), handle: COLLECTORS.register() }
+    }
 }
 
 thread_local! {
-    static PARTICIPANT: LocalHandle = COLLECTOR.register();
+    static PARTICIPANT: Participant = Participant::new();
+}
+
+thread_local! {
+    /// What a thread that has forked is in the child.
+    static IN_CHILD: RefCell<Option<Participant>> = RefCell::new(None);
 }
 
 /// Pins the calling thread; while its thread-locals are being destroyed, through a handle of its own.
 #[inline]
 pub(crate) fn pin() -> Pin {
     yield_point();
-    let pin = PARTICIPANT.try_with(LocalHandle::pin).unwrap_or_else(|_| COLLECTOR.register().pin());
+    let own = PARTICIPANT.try_with(|own| (own.generation == fork::generation()).then(|| own.handle.pin()));
+    let pin = own.ok().flatten().unwrap_or_else(pin_otherwise);
     yield_point();
     pin
+}
+
+/// Pins a thread that has forked, or whose thread-locals are being destroyed.
+#[cold]
+fn pin_otherwise() -> Pin {
+    let in_child = IN_CHILD.try_with(|own| {
+        let mut own = own.borrow_mut();
+        if own.as_ref().is_none_or(|own| own.generation != fork::generation()) {
+            // The one before was of the parent: not to be let go of here.
+            std::mem::forget(own.replace(Participant::new()));
+        }
+        own.as_ref().map(|own| own.handle.pin())
+    });
+    in_child.ok().flatten().unwrap_or_else(|| COLLECTORS.register().pin())
 }
 
 /// What grace periods have been asked for by one index, and which have passed.

@@ -19,7 +19,7 @@ pub(crate) type Borrowed<T> = Guard<T, DefaultStrategy>;
 /// Declares statics that are made at their first use.
 macro_rules! process_wide {
     ($($(#[$attribute:meta])* static $name:ident: $type:ty = $init:expr;)+) => {
-        $($(#[$attribute])* static $name: std::sync::LazyLock<$type> = std::sync::LazyLock::new(|| $init);)+
+        $($(#[$attribute])* static $name: $type = const { $init };)+
     };
 }
 pub(crate) use process_wide;

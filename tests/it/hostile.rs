@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use notifier_index::{
     BeginError, Event, FoundOrInserted, Interval, Invalidating, Notifier, NotifierIndex, Ops, Reason, Registration,
-    WouldBlock, WouldDeadlock,
+    WaitError, WouldBlock,
 };
 use parking_lot::Mutex;
 
@@ -244,7 +244,7 @@ fn a_payload_that_registers_another_while_it_is_made_loses_to_it() {
 struct Waiting {
     index: Arc<NotifierIndex>,
     others: Ops<Canary>,
-    log: Arc<Mutex<Vec<Result<(), WouldDeadlock>>>>,
+    log: Arc<Mutex<Vec<Result<(), WaitError>>>>,
 }
 
 impl Drop for Waiting {
@@ -289,7 +289,7 @@ fn a_drop_may_wait_and_in_a_callback_a_barrier_is_refused() {
             false => index.maintain(),
         }
     }
-    assert_eq!(*log.lock(), [Ok(()), Err(WouldDeadlock)]);
+    assert_eq!(*log.lock(), [Ok(()), Err(WaitError::WouldDeadlock)]);
     maintain_alone(&index);
     assert_eq!((index.len(), Arc::strong_count(&index)), (1, 1));
 }

@@ -7,7 +7,7 @@ use std::fmt::Debug;
 
 use notifier_index::{
     BatchErrorKind, BeginError, CloseError, Config, FindManyError, InsertError, Interval, NotifierIndex, RemoveError,
-    UpdateError, WaitError, WouldBlock, WouldDeadlock,
+    TryInvalidateError, UpdateError, WaitError, WouldBlock,
 };
 
 use crate::turn::together;
@@ -36,10 +36,17 @@ fn errors_say_what_was_refused() {
         BatchErrorKind::Removed,
     ];
     judge(&kinds.each_ref().map(as_error));
-    judge(&[&FindManyError::LengthMismatch, &CloseError]);
+    judge(&[&FindManyError::LengthMismatch, &CloseError::OutOfMemory, &CloseError::Forked]);
     judge(&[&BeginError::Removed, &BeginError::NotCovered, &BeginError::Closed, &BeginError::WouldDeadlock]);
     judge(&[&BeginError::TimedOut, &WaitError::WouldDeadlock, &WaitError::TimedOut]);
-    judge(&[&WouldDeadlock, &BeginError::WouldWait, &UpdateError::Closed, &UpdateError::Removed]);
+    judge(&[&TryInvalidateError::WouldBlock, &TryInvalidateError::Forked, &BeginError::Forked, &WaitError::Forked]);
+    judge(&[
+        &UpdateError::Forked,
+        &BatchErrorKind::Forked,
+        &BeginError::WouldWait,
+        &UpdateError::Closed,
+        &UpdateError::Removed,
+    ]);
     assert_eq!(format!("{:?}", InsertError::Closed(1)), format!("{:?}", InsertError::Closed("a payload")));
 }
 

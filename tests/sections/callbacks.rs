@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use notifier_index::{
-    BeginError, Config, Interval, NotifierIndex, Ops, Reason, RemoveError, WaitError, WouldBlock, WouldDeadlock,
+    BeginError, Config, Interval, NotifierIndex, Ops, Reason, RemoveError, TryInvalidateError, WaitError, WouldBlock,
 };
 use parking_lot::Mutex;
 
@@ -124,7 +124,7 @@ fn what_would_wait_for_itself_is_refused() {
         let registration = parts.1.lock().take().unwrap();
         assert_eq!(registration.read_begin(between(5, 5)).unwrap_err(), BeginError::WouldDeadlock);
         assert!(!registration.read_retry(registration.read_begin(between(6, 99)).unwrap()), "beside the own section");
-        assert_eq!(index.barrier(), Err(WouldDeadlock));
+        assert_eq!(index.barrier(), Err(WaitError::WouldDeadlock));
         let version = index.version();
         let Err(RemoveError::WouldDeadlock(registration)) = registration.remove() else { panic!("not refused") };
         assert_eq!((index.version(), *registration.payload()), (version, 7), "it stands as before");
@@ -170,7 +170,7 @@ fn a_refusal_unwinds_the_section() {
         })
         .collect();
     let ticket = probes[7].read_begin(Interval::point(7)).unwrap();
-    assert_eq!(index.try_invalidate(between(1, 9), UNMAP).unwrap_err(), WouldBlock);
+    assert_eq!(index.try_invalidate(between(1, 9), UNMAP).unwrap_err(), TryInvalidateError::WouldBlock);
     assert!(!probes[7].read_retry(ticket), "never told");
     let calls: Vec<_> = probes.iter().map(|probe| (probe.payload().calls(), probe.payload().finishes())).collect();
     assert_eq!(calls, [vec![(0, 0)], vec![(1, 1); 4], vec![(1, 0)], vec![(0, 0); 4]].concat());

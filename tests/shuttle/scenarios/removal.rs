@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 use notifier_index::{
     Invalidating, Notifier, NotifierIndex, Ops, Registration, Removal, RemoveError, WaitError, WouldBlock,
-    WouldDeadlock,
 };
 use shuttle::sync::Mutex;
 
@@ -64,7 +63,7 @@ impl Told {
         if let Err(error) = removal.wait() {
             assert_eq!(error, WaitError::WouldDeadlock);
         }
-        assert_eq!(self.index.barrier(), Err(WouldDeadlock));
+        assert_eq!(self.index.barrier(), Err(WaitError::WouldDeadlock));
         *prey.removed.lock().unwrap() = Some(removal);
         near::miss("removals in callbacks");
     }
