@@ -227,7 +227,7 @@ fn one_fork(index: &NotifierIndex, ops: &Ops<Told>, turn: usize) -> i32 {
             steps.check(guard.find(ops, 1 << 40).is_some());
             drop((guard, section));
         }
-        if turn % 4 == 0 {
+        if turn.is_multiple_of(4) {
             let child = in_a_child(works_in_full);
             steps.check(child == 0);
         }

@@ -100,7 +100,7 @@ thread_local! {
 
 thread_local! {
     /// What a thread that has forked is in the child.
-    static IN_CHILD: RefCell<Option<Participant>> = RefCell::new(None);
+    static IN_CHILD: RefCell<Option<Participant>> = const { RefCell::new(None) };
 }
 
 /// Pins the calling thread; while its thread-locals are being destroyed, through a handle of its own.
