@@ -13,7 +13,7 @@ use crossbeam_epoch::{Collector, LocalHandle};
 
 use crate::busted::{self, Sabotage};
 use crate::fork;
-use crate::sync::{Arc, AtomicU64, Ordering, PlainAtomicPtr as AtomicPtr, process_wide, thread_local, yield_point};
+use crate::sync::{Arc, AtomicPtr, AtomicU64, Ordering, process_wide, thread_local, yield_point};
 
 pub(crate) use crossbeam_epoch::Guard as Pin;
 
@@ -30,14 +30,10 @@ struct OfGeneration {
 }
 
 process_wide! {
-    static COLLECTORS: Collectors = Collectors::new();
+    static COLLECTORS: Collectors = Collectors(AtomicPtr::new(ptr::null_mut()));
 }
 
 impl Collectors {
-    const fn new() -> Self {
-        Collectors(AtomicPtr::new(ptr::null_mut()))
-    }
-
     fn register(&self) -> LocalHandle {
         self.of(fork::generation()).register()
     }

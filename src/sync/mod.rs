@@ -48,7 +48,7 @@ pub(crate) use std::sync::atomic::Ordering;
 
 /// A shared number that publishes nothing but itself, a statistic or a number that only has to be unique: never
 /// a model checker's business.
-pub(crate) use std::sync::atomic::{AtomicPtr as PlainAtomicPtr, AtomicU32 as Number32, AtomicU64 as Number};
+pub(crate) use std::sync::atomic::{AtomicU32 as Number32, AtomicU64 as Number};
 
 /// A value alone on its cache lines (two of them: adjacent lines are fetched together), so that writes to
 /// its neighbours do not slow down those who read it.
