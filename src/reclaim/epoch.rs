@@ -168,3 +168,24 @@ pub(crate) fn drive(horizon: &Arc<Horizon>, seq: u64) {
     }
     pin.flush();
 }
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_generation_has_one_collector() {
+        let collectors = Collectors(AtomicPtr::new(ptr::null_mut()));
+        assert!(collectors.of(0) == collectors.of(0));
+        let first = collectors.of(0).clone();
+        assert!(first != *collectors.of(1), "a child would wait for its parent's threads");
+        assert!(collectors.of(1) == collectors.of(1));
+    }
+
+    /// As in a child, and where thread-locals are being destroyed.
+    #[test]
+    fn a_thread_without_its_handle_pins_the_same_collector() {
+        let (usual, other, again) = (pin(), pin_otherwise(), pin_otherwise());
+        assert!(usual.collector() == other.collector() && other.collector() == again.collector());
+    }
+}
