@@ -147,6 +147,8 @@ impl<'v, N: Send + Sync + 'static> Hit<'v, N> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
+    /// In a child of `fork` there is nothing to claim in an index that was inherited.
+    ///
     /// Complexity: O(1). Blocking: never.
     pub fn claim(&self) -> Option<Registration<N>> {
         let is_inherited = self.version.engine().is_inherited();

@@ -143,6 +143,8 @@ impl NotifierIndex {
     ///
     /// Blocking: as long as the callbacks take; no lock and no pin is held while they run.
     ///
+    /// In a child of `fork`, on an index that it inherited, nobody is told: there is no one to answer for the mirrors.
+    ///
     /// # Panics
     /// Where a callback does: the others are told all the same, the section is over, and the panic goes on.
     pub fn invalidate(&self, interval: impl Into<Interval>, event: Event) -> Invalidation<'_> {
@@ -478,7 +480,8 @@ impl NotifierIndex {
     /// assert_eq!(*log.lock().unwrap(), ["removed", "dropped"]);
     /// ```
     ///
-    /// Blocking: never; what a pinned guard or an owned version still needs, stays.
+    /// Blocking: never; what a pinned guard or an owned version still needs, stays. In a child of `fork` it does nothing to an
+    /// index that was inherited.
     ///
     /// # Panics
     /// Where a payload's destructor does; the others are dropped all the same.
