@@ -75,7 +75,7 @@ impl Ours {
         let index = NotifierIndex::new();
         let ops = index.register_ops();
         let item = |(start, last)| (Interval::new(start, last).expect("not inverted"), Quiet);
-        let registrations = index.insert_many(&ops, bounds().map(item).collect()).expect("memory");
+        let registrations = index.insert_many(&ops, bounds().map(item)).expect("memory");
         Ours { index, ops, registrations }
     }
 

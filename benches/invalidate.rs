@@ -93,7 +93,7 @@ impl<N: Notifier> Ours<N> {
         let index = NotifierIndex::new();
         let ops = index.register_ops();
         let item = |&(start, last): &(u64, u64)| (Interval::new(start, last).expect("not inverted"), make());
-        let registrations = index.insert_many(&ops, bounds.iter().map(item).collect()).expect("memory");
+        let registrations = index.insert_many(&ops, bounds.iter().map(item)).expect("memory");
         Ours { index, _registrations: registrations }
     }
 

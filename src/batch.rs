@@ -10,7 +10,7 @@ use crate::NotifierIndex;
 use crate::busted::{self, Sabotage};
 use crate::draft::Draft;
 use crate::engine::{Limit, Step};
-use crate::error::{BatchError, BatchErrorKind, InsertError, Refusal};
+use crate::error::{BatchError, InsertError, Refusal, Refused};
 use crate::identity::Identities;
 use crate::interval::Interval;
 use crate::ops::Ops;
@@ -161,21 +161,22 @@ impl<'a> Batch<'a> {
     /// Adds an insertion; the key gets its registration after the commit.
     ///
     /// # Errors
-    /// [`InsertError`] with the payload: no memory, or an owner of another index.
+    /// [`Refused`] with the payload: no memory, or an owner of another index.
     pub fn insert<N: Send + Sync + 'static>(
         &mut self,
         ops: &Ops<N>,
         interval: impl Into<Interval>,
         payload: N,
-    ) -> Result<InsertKey<N>, InsertError<N>> {
+    ) -> Result<InsertKey<N>, Refused<InsertError, N>> {
         let owner = match ops.owner_in(self.engine.id) {
             Some(owner) => owner,
-            None => return Err(InsertError::ForeignOps(payload)),
+            None => return Err(Refused::new(InsertError::ForeignOps, payload)),
         };
         let Ok(position) = self.make_room() else {
-            return Err(InsertError::OutOfMemory(payload));
+            return Err(Refused::new(InsertError::OutOfMemory, payload));
         };
-        let record = NewRecord::allocate(owner, ops.kind(), payload).map_err(InsertError::OutOfMemory)?;
+        let record = NewRecord::allocate(owner, ops.kind(), payload)
+            .map_err(|payload| Refused::new(InsertError::OutOfMemory, payload))?;
         self.changes.push(Change::Insert(interval.into(), ErasedRecord(record.into_erased())));
         Ok(InsertKey { batch: self.id, position, payload: PhantomData })
     }
@@ -183,16 +184,16 @@ impl<'a> Batch<'a> {
     /// Adds new bounds for a notifier.
     ///
     /// # Errors
-    /// [`BatchErrorKind`]: no memory, or a registration of another index.
+    /// [`BatchError`]: no memory, or a registration of another index.
     pub fn update<N: Send + Sync + 'static>(
         &mut self,
         registration: &'a Registration<N>,
         interval: impl Into<Interval>,
-    ) -> Result<(), BatchErrorKind> {
+    ) -> Result<(), BatchError> {
         if !registration.raw().engine().is_same(self.engine) {
-            return Err(BatchErrorKind::ForeignRegistration);
+            return Err(BatchError::ForeignRegistration);
         }
-        self.make_room().map_err(|_| BatchErrorKind::OutOfMemory)?;
+        self.make_room().map_err(|_| BatchError::OutOfMemory)?;
         self.changes.push(Change::Update(interval.into(), registration.raw(), false));
         Ok(())
     }
@@ -220,15 +221,12 @@ impl<'a> Batch<'a> {
     /// Removing what has been removed already, by this batch or by another call, changes nothing.
     ///
     /// # Errors
-    /// [`BatchErrorKind`]: no memory, or a registration of another index.
-    pub fn remove<N: Send + Sync + 'static>(
-        &mut self,
-        registration: &'a Registration<N>,
-    ) -> Result<(), BatchErrorKind> {
+    /// [`BatchError`]: no memory, or a registration of another index.
+    pub fn remove<N: Send + Sync + 'static>(&mut self, registration: &'a Registration<N>) -> Result<(), BatchError> {
         if !registration.raw().engine().is_same(self.engine) {
-            return Err(BatchErrorKind::ForeignRegistration);
+            return Err(BatchError::ForeignRegistration);
         }
-        self.make_room().map_err(|_| BatchErrorKind::OutOfMemory)?;
+        self.make_room().map_err(|_| BatchError::OutOfMemory)?;
         self.changes.push(Change::Remove(registration.raw()));
         Ok(())
     }
@@ -243,7 +241,7 @@ impl<'a> Batch<'a> {
         self.len() == 0
     }
 
-    /// Makes all the changes, as one version; a batch of nothing makes none.
+    /// Makes all the changes, as one version; where there is nothing to change, none is made.
     ///
     /// Consistency: atomic; a look-up sees all of them or none.
     ///
@@ -252,22 +250,22 @@ impl<'a> Batch<'a> {
     /// Blocking: never; lock-free.
     ///
     /// # Errors
-    /// [`BatchError`] with the batch; nothing was changed.
-    pub fn commit(mut self) -> Result<Committed, BatchError<'a>> {
+    /// [`Refused`] with the batch; nothing was changed.
+    pub fn commit(mut self) -> Result<Committed, Refused<BatchError, Self>> {
         self.engine.release(RELEASE_BUDGET);
         remove_orphans(self.engine);
-        let is_idle = self.is_empty();
         let grows = self.changes.iter().any(|change| !matches!(change, Change::Remove(..)));
         let limit = if grows { Limit::Heeded } else { Limit::Exceeded };
         let mut locator = Locator::default();
         let changes = RefCell::new(&mut self.changes);
-        let edit = |draft: &mut Draft<'_>| match is_idle {
-            true => Ok(Step::Keep(())),
-            false => apply_all(draft, &mut changes.borrow_mut(), &mut locator),
-        };
+        let edit = |draft: &mut Draft<'_>| apply_all(draft, &mut changes.borrow_mut(), &mut locator);
         match self.engine.change(limit, edit, |()| changes.borrow().iter().for_each(settle)) {
-            Ok(changed) => Ok(self.into_committed(changed.version)),
-            Err(refusal) => Err(BatchError { kind: refusal.into(), batch: self }),
+            Ok(changed) => {
+                // Also where nothing was changed: who has published a removal may not have marked it yet.
+                self.changes.iter().for_each(mark);
+                Ok(self.into_committed(changed.version))
+            }
+            Err(refusal) => Err(Refused::new(refusal, self)),
         }
     }
 
@@ -309,6 +307,7 @@ impl fmt::Debug for Batch<'_> {
 }
 
 fn apply_all(draft: &mut Draft<'_>, changes: &mut [Change<'_>], locator: &mut Locator) -> Result<Step<()>, Refusal> {
+    let mut is_changed = false;
     for at in 0..changes.len() {
         let (earlier, rest) = changes.split_at_mut(at);
         let located = match &mut rest[0] {
@@ -325,15 +324,16 @@ fn apply_all(draft: &mut Draft<'_>, changes: &mut [Change<'_>], locator: &mut Lo
                 let act = |draft: &mut Draft<'_>, record: &Header, start| draft.remove(record, start);
                 relocate(draft, earlier, registration.header(), locator, act)?
             }
-            Change::Withdrawn => Located::Done(()),
+            Change::Withdrawn => continue,
         };
         match (located, &rest[0]) {
             (Located::Outrun, _) => return Ok(Step::Again),
             (Located::Absent, Change::Update(..)) => return Err(Refusal::Removed),
-            (Located::Absent | Located::Done(()), _) => {}
+            (Located::Absent, _) => {}
+            (Located::Done(()), _) => is_changed = true,
         }
     }
-    Ok(Step::Publish(()))
+    Ok(if is_changed { Step::Publish(()) } else { Step::Keep(()) })
 }
 
 /// Inserts a record into a draft of an open index.
@@ -376,10 +376,15 @@ fn relocate<T>(
 }
 
 fn settle(change: &Change<'_>) {
-    match change {
-        Change::Update(interval, registration, has_lost) => registration.header().moved(*interval, *has_lost),
-        Change::Remove(registration) => registration.header().activity().mark_removed(),
-        Change::Insert(..) | Change::Withdrawn => {}
+    if let Change::Update(interval, registration, has_lost) = change {
+        registration.header().moved(*interval, *has_lost);
+    }
+    mark(change);
+}
+
+fn mark(change: &Change<'_>) {
+    if let Change::Remove(registration) = change {
+        registration.header().activity().mark_removed();
     }
 }
 

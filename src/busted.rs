@@ -60,11 +60,13 @@ pub(crate) enum Sabotage {
     QuietWalk,
     /// A child of `fork` does not know that it is one. Must fail: `a_child_of_fork_is_refused_not_hung`.
     IgnoreFork,
+    /// A right half is taken for a split of other bounds. Must fail: `loom`, `carve_against_an_update`.
+    StaleHalf,
 }
 
 /// All of them, by name.
 #[cfg(busted)]
-const NAMES: [(&str, Sabotage); 26] = [
+const NAMES: [(&str, Sabotage); 27] = [
     ("early_free", Sabotage::EarlyFree),
     ("mirror_behind", Sabotage::MirrorBehind),
     ("section_after_load", Sabotage::SectionAfterLoad),
@@ -91,6 +93,7 @@ const NAMES: [(&str, Sabotage); 26] = [
     ("hasty_grace", Sabotage::HastyGrace),
     ("quiet_walk", Sabotage::QuietWalk),
     ("ignore_fork", Sabotage::IgnoreFork),
+    ("stale_half", Sabotage::StaleHalf),
 ];
 
 /// Whether this sabotage was switched on.

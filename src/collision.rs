@@ -272,7 +272,7 @@ mod tests {
     fn whoever_has_to_scan_mends_the_hint() {
         let index = NotifierIndex::new();
         let ops = index.register_passive_ops::<u64>();
-        let all = index.insert_many(&ops, (0..100).map(|at| (Interval::point(at), at)).collect()).unwrap();
+        let all = index.insert_many(&ops, (0..100).map(|at| (Interval::point(at), at))).unwrap();
         let header = all[70].raw().header();
         header.set_location(3);
         assert_eq!(all[70].interval(), Interval::point(70));

@@ -3,9 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use crate::batch::Batch;
 use crate::reclaim::pool::NoMemory;
-use crate::registration::Registration;
 use crate::tree::Violation;
 
 /// Why the engine refused a change, before it is told to the caller in the terms of his call.
@@ -35,92 +33,107 @@ const WOULD_DEADLOCK: &str = "this would wait for the section or the callback th
 const FOREIGN_OPS: &str = "this Ops was registered with another index";
 const FOREIGN_REGISTRATION: &str = "this Registration belongs to another index";
 
-impl Refusal {
-    fn text(self) -> &'static str {
-        match self {
-            Refusal::Closed => CLOSED,
-            Refusal::OutOfMemory => OUT_OF_MEMORY,
-            Refusal::RetiredLimit => RETIRED_LIMIT,
-            Refusal::Removed => REMOVED,
-            Refusal::Forked => FORKED,
-        }
-    }
-}
-
-/// An insertion was refused; the payload comes back, and nothing was changed.
+/// A refusal that gives back what the call was given: why, and what comes back. Nothing was changed.
+///
+/// All calls that take something over answer with it, so that the reason and the value are reached the same way everywhere.
+/// Who wants only the reason lets `?` turn the one into the other.
 ///
 /// ```
-/// use notifier_index::{InsertError, Interval, NotifierIndex};
+/// use notifier_index::{InsertError, NotifierIndex, Refused, RemoveError};
 ///
 /// let index = NotifierIndex::new();
 /// let ops = index.register_passive_ops::<String>();
+/// let registration = index.insert(&ops, 7, "stays".to_string())?;
 /// index.close().unwrap();
-/// let refused = index.insert(&ops, Interval::point(1), "mine".to_string()).unwrap_err();
-/// assert!(matches!(refused, InsertError::Closed(_)));
-/// assert_eq!(refused.into_payload(), "mine");
+///
+/// let refused = index.insert(&ops, 1, "mine".to_string()).unwrap_err();
+/// assert_eq!((refused.reason, refused.value.as_str()), (InsertError::Closed, "mine"));
+///
+/// let held = registration.hold();
+/// let Err(Refused { reason, value: registration, .. }) = registration.remove_if_unheld() else { panic!() };
+/// assert_eq!(reason, RemoveError::Held);
+/// assert!(registration.is_live());
+/// # Ok::<(), InsertError>(())
 /// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum InsertError<N> {
-    /// The index was closed.
-    Closed(N),
-    /// The allocator had no memory.
-    OutOfMemory(N),
-    /// What is retired and cannot be freed yet exceeds [`Config::retired_limit`](crate::Config::retired_limit).
-    RetiredLimit(N),
-    /// The owner belongs to another index.
-    ForeignOps(N),
-    /// The index was inherited through `fork`.
-    Forked(N),
+pub struct Refused<E, T> {
+    /// Why.
+    pub reason: E,
+    /// What comes back.
+    pub value: T,
 }
 
-impl<N> InsertError<N> {
-    pub(crate) fn new(refusal: Refusal, payload: N) -> Self {
+impl<E, T> Refused<E, T> {
+    pub(crate) fn new(reason: impl Into<E>, value: T) -> Self {
+        Refused { reason: reason.into(), value }
+    }
+}
+
+impl<E: fmt::Display, T> fmt::Display for Refused<E, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.reason.fmt(f)
+    }
+}
+
+/// Shows the reason alone, so that what comes back need not be shown.
+impl<E: fmt::Debug, T> fmt::Debug for Refused<E, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refused").field("reason", &self.reason).finish_non_exhaustive()
+    }
+}
+
+impl<E: Error, T> Error for Refused<E, T> {}
+
+/// Why an insertion was refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum InsertError {
+    /// The index was closed.
+    Closed,
+    /// The allocator had no memory.
+    OutOfMemory,
+    /// What is retired and cannot be freed yet exceeds [`Config::retired_limit`](crate::Config::retired_limit).
+    RetiredLimit,
+    /// The owner belongs to another index.
+    ForeignOps,
+    /// The index was inherited through `fork`.
+    Forked,
+}
+
+impl From<Refusal> for InsertError {
+    fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Closed => InsertError::Closed(payload),
-            Refusal::OutOfMemory => InsertError::OutOfMemory(payload),
-            Refusal::RetiredLimit => InsertError::RetiredLimit(payload),
-            Refusal::Forked => InsertError::Forked(payload),
+            Refusal::Closed => InsertError::Closed,
+            Refusal::OutOfMemory => InsertError::OutOfMemory,
+            Refusal::RetiredLimit => InsertError::RetiredLimit,
+            Refusal::Forked => InsertError::Forked,
             Refusal::Removed => unreachable!("an insertion changes no notifier that could have been removed"),
         }
     }
+}
 
-    /// The payload that was not inserted.
-    pub fn into_payload(self) -> N {
-        match self {
-            InsertError::Closed(payload)
-            | InsertError::OutOfMemory(payload)
-            | InsertError::RetiredLimit(payload)
-            | InsertError::ForeignOps(payload)
-            | InsertError::Forked(payload) => payload,
-        }
-    }
-
-    fn text(&self) -> &'static str {
-        match self {
-            InsertError::Closed(_) => CLOSED,
-            InsertError::OutOfMemory(_) => OUT_OF_MEMORY,
-            InsertError::RetiredLimit(_) => RETIRED_LIMIT,
-            InsertError::ForeignOps(_) => FOREIGN_OPS,
-            InsertError::Forked(_) => FORKED,
-        }
+impl<T> From<Refused<InsertError, T>> for InsertError {
+    fn from(refused: Refused<InsertError, T>) -> Self {
+        refused.reason
     }
 }
 
-impl<N> fmt::Display for InsertError<N> {
+impl fmt::Display for InsertError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.text())
+        f.write_str(match self {
+            InsertError::Closed => CLOSED,
+            InsertError::OutOfMemory => OUT_OF_MEMORY,
+            InsertError::RetiredLimit => RETIRED_LIMIT,
+            InsertError::ForeignOps => FOREIGN_OPS,
+            InsertError::Forked => FORKED,
+        })
     }
 }
 
-impl<N> fmt::Debug for InsertError<N> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "InsertError({})", self.text())
-    }
-}
+impl Error for InsertError {}
 
-impl<N> Error for InsertError<N> {}
-
-/// An update was refused; the notifier keeps its bounds.
+/// Why an update was refused; the notifier keeps its bounds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum UpdateError {
@@ -162,54 +175,60 @@ impl fmt::Display for UpdateError {
 
 impl Error for UpdateError {}
 
-/// A removal was refused; the registration comes back and stands as before.
+/// Why a removal was refused; what was to be removed stands as before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub enum RemoveError<N: Send + Sync + 'static> {
+pub enum RemoveError {
     /// The allocator had no memory for the path to copy.
-    OutOfMemory(Registration<N>),
+    OutOfMemory,
     /// Somebody holds the notifier, and it was to be removed only if nobody does.
-    Held(Registration<N>),
+    Held,
     /// A blocking removal inside a callback of the same index could wait for itself: use
-    /// [`remove_deferred`](Registration::remove_deferred).
-    WouldDeadlock(Registration<N>),
+    /// [`remove_deferred`](crate::Registration::remove_deferred).
+    WouldDeadlock,
+    /// A registration belongs to another index.
+    ForeignRegistration,
     /// The index was inherited through `fork`.
-    Forked(Registration<N>),
+    Forked,
 }
 
-impl<N: Send + Sync + 'static> RemoveError<N> {
-    /// The registration that was not removed.
-    pub fn into_registration(self) -> Registration<N> {
-        match self {
-            RemoveError::OutOfMemory(registration)
-            | RemoveError::Held(registration)
-            | RemoveError::WouldDeadlock(registration)
-            | RemoveError::Forked(registration) => registration,
-        }
+impl From<Refusal> for RemoveError {
+    fn from(refusal: Refusal) -> Self {
+        RemoveError::of_batch(refusal.into())
     }
+}
 
-    fn text(&self) -> &'static str {
-        match self {
-            RemoveError::OutOfMemory(_) => OUT_OF_MEMORY,
-            RemoveError::Held(_) => HELD,
-            RemoveError::WouldDeadlock(_) => WOULD_DEADLOCK,
-            RemoveError::Forked(_) => FORKED,
+impl RemoveError {
+    /// Why nothing but removals was refused: they are subject to no limit, go on when the index is closed, and change
+    /// nothing of what is removed.
+    pub(crate) fn of_batch(reason: BatchError) -> Self {
+        match reason {
+            BatchError::ForeignRegistration => RemoveError::ForeignRegistration,
+            BatchError::Forked => RemoveError::Forked,
+            _ => RemoveError::OutOfMemory,
         }
     }
 }
 
-impl<N: Send + Sync + 'static> fmt::Display for RemoveError<N> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.text())
+impl<T> From<Refused<RemoveError, T>> for RemoveError {
+    fn from(refused: Refused<RemoveError, T>) -> Self {
+        refused.reason
     }
 }
 
-impl<N: Send + Sync + 'static> fmt::Debug for RemoveError<N> {
+impl fmt::Display for RemoveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RemoveError({})", self.text())
+        f.write_str(match self {
+            RemoveError::OutOfMemory => OUT_OF_MEMORY,
+            RemoveError::Held => HELD,
+            RemoveError::WouldDeadlock => WOULD_DEADLOCK,
+            RemoveError::ForeignRegistration => FOREIGN_REGISTRATION,
+            RemoveError::Forked => FORKED,
+        })
     }
 }
 
-impl<N: Send + Sync + 'static> Error for RemoveError<N> {}
+impl Error for RemoveError {}
 
 /// Why an index was not closed; it is as before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -232,56 +251,10 @@ impl fmt::Display for CloseError {
 
 impl Error for CloseError {}
 
-/// Many notifiers were to be inserted and none was; all come back.
-#[non_exhaustive]
-pub struct InsertManyError<N> {
-    /// Why.
-    pub reason: BatchErrorKind,
-    /// What was to be inserted, in the order in which it was given.
-    pub items: Vec<(crate::Interval, N)>,
-}
-
-impl<N> fmt::Display for InsertManyError<N> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.reason.fmt(f)
-    }
-}
-
-impl<N> fmt::Debug for InsertManyError<N> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "InsertManyError({}, {} items)", self.reason, self.items.len())
-    }
-}
-
-impl<N> Error for InsertManyError<N> {}
-
-/// Many notifiers were to be removed and none was; all registrations come back and stand as before.
-#[non_exhaustive]
-pub struct RemoveManyError<N: Send + Sync + 'static> {
-    /// Why.
-    pub reason: BatchErrorKind,
-    /// What was to be removed, in the order in which it was given.
-    pub registrations: Vec<Registration<N>>,
-}
-
-impl<N: Send + Sync + 'static> fmt::Display for RemoveManyError<N> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.reason.fmt(f)
-    }
-}
-
-impl<N: Send + Sync + 'static> fmt::Debug for RemoveManyError<N> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RemoveManyError({}, {} registrations)", self.reason, self.registrations.len())
-    }
-}
-
-impl<N: Send + Sync + 'static> Error for RemoveManyError<N> {}
-
-/// Why a batch was refused.
+/// Why several changes at once were refused: a batch, or one of its parts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub enum BatchErrorKind {
+pub enum BatchError {
     /// The index is closed, and the batch inserts.
     Closed,
     /// The allocator had no memory.
@@ -298,65 +271,52 @@ pub enum BatchErrorKind {
     Forked,
 }
 
-impl From<Refusal> for BatchErrorKind {
+impl From<Refusal> for BatchError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Closed => BatchErrorKind::Closed,
-            Refusal::OutOfMemory => BatchErrorKind::OutOfMemory,
-            Refusal::RetiredLimit => BatchErrorKind::RetiredLimit,
-            Refusal::Removed => BatchErrorKind::Removed,
-            Refusal::Forked => BatchErrorKind::Forked,
+            Refusal::Closed => BatchError::Closed,
+            Refusal::OutOfMemory => BatchError::OutOfMemory,
+            Refusal::RetiredLimit => BatchError::RetiredLimit,
+            Refusal::Removed => BatchError::Removed,
+            Refusal::Forked => BatchError::Forked,
         }
     }
 }
 
-impl fmt::Display for BatchErrorKind {
+impl fmt::Display for BatchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            BatchErrorKind::Closed => Refusal::Closed.text(),
-            BatchErrorKind::OutOfMemory => Refusal::OutOfMemory.text(),
-            BatchErrorKind::RetiredLimit => Refusal::RetiredLimit.text(),
-            BatchErrorKind::ForeignOps => FOREIGN_OPS,
-            BatchErrorKind::ForeignRegistration => FOREIGN_REGISTRATION,
-            BatchErrorKind::Removed => REMOVED,
-            BatchErrorKind::Forked => FORKED,
+            BatchError::Closed => CLOSED,
+            BatchError::OutOfMemory => OUT_OF_MEMORY,
+            BatchError::RetiredLimit => RETIRED_LIMIT,
+            BatchError::ForeignOps => FOREIGN_OPS,
+            BatchError::ForeignRegistration => FOREIGN_REGISTRATION,
+            BatchError::Removed => REMOVED,
+            BatchError::Forked => FORKED,
         })
     }
 }
 
-/// A batch was refused as a whole; it comes back with all that is in it, and nothing was changed.
-pub struct BatchError<'a> {
-    pub(crate) kind: BatchErrorKind,
-    pub(crate) batch: Batch<'a>,
-}
-
-impl<'a> BatchError<'a> {
-    /// Why.
-    pub fn kind(&self) -> BatchErrorKind {
-        self.kind
-    }
-
-    /// The batch, to commit again or to take payloads back from.
-    pub fn into_batch(self) -> Batch<'a> {
-        self.batch
+/// A batch's insertion is refused for the reasons of one alone.
+impl From<InsertError> for BatchError {
+    fn from(reason: InsertError) -> Self {
+        match reason {
+            InsertError::Closed => BatchError::Closed,
+            InsertError::OutOfMemory => BatchError::OutOfMemory,
+            InsertError::RetiredLimit => BatchError::RetiredLimit,
+            InsertError::ForeignOps => BatchError::ForeignOps,
+            InsertError::Forked => BatchError::Forked,
+        }
     }
 }
 
-impl fmt::Display for BatchError<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.kind.fmt(f)
+impl<T> From<Refused<BatchError, T>> for BatchError {
+    fn from(refused: Refused<BatchError, T>) -> Self {
+        refused.reason
     }
 }
 
-impl fmt::Debug for BatchError<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "BatchError({})", self.kind)
-    }
-}
-
-impl Error for BatchError<'_> {}
-
-impl Error for BatchErrorKind {}
+impl Error for BatchError {}
 
 /// A batched look-up was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -90,6 +90,11 @@ impl<'v, N: Send + Sync> Hit<'v, N> {
         self.as_record().header()
     }
 
+    /// The number of its insertion: no other notifier of the index has it.
+    pub(crate) fn serial(&self) -> u64 {
+        self.header().serial()
+    }
+
     /// The bounds that the notifier has in the version that was searched.
     pub fn interval(&self) -> Interval {
         Interval::from_ordered(self.start, self.last)
@@ -216,11 +221,17 @@ impl<N: fmt::Debug> fmt::Debug for Hit<'_, N> {
 
 /// The hits of one owner, ascending. Made by [`View::find_all`](crate::View::find_all) and
 /// [`View::containing`](crate::View::containing).
+#[must_use = "iterators are lazy and do nothing unless consumed"]
 pub struct Hits<'v, N> {
     slots: Matching<'v>,
     version: &'v Version,
     payload: PhantomData<&'v N>,
 }
+
+// SAFETY: it borrows a version, which does not change, and gives hits.
+unsafe impl<N: Send + Sync> Send for Hits<'_, N> {}
+// SAFETY: as above.
+unsafe impl<N: Send + Sync> Sync for Hits<'_, N> {}
 
 impl<'v, N> Hits<'v, N> {
     /// # Safety
@@ -271,6 +282,11 @@ pub struct AnyHit<'v> {
     slot: Slot<'v>,
     version: &'v Version,
 }
+
+// SAFETY: it is as a reference to a record, whose payload is `Send + Sync` by the bound on `register_passive_ops`.
+unsafe impl Send for AnyHit<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for AnyHit<'_> {}
 
 impl<'v> AnyHit<'v> {
     /// The pointer to its record that the tree holds.
@@ -330,6 +346,7 @@ impl fmt::Debug for AnyHit<'_> {
 
 /// The hits of all owners, owner by owner. Made by [`View::overlapping`](crate::View::overlapping) and
 /// [`View::iter`](crate::View::iter).
+#[must_use = "iterators are lazy and do nothing unless consumed"]
 #[derive(Clone)]
 pub struct AnyHits<'v> {
     version: &'v Version,
@@ -340,6 +357,11 @@ pub struct AnyHits<'v> {
     front: Option<Matching<'v>>,
     back: Option<Matching<'v>>,
 }
+
+// SAFETY: it borrows a version, which does not change, and gives hits.
+unsafe impl Send for AnyHits<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for AnyHits<'_> {}
 
 impl<'v> AnyHits<'v> {
     pub(crate) fn new(version: &'v Version, interval: Interval) -> Self {

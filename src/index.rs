@@ -3,15 +3,15 @@
 use std::fmt;
 
 use crate::batch::{self, Batch};
+use crate::carve::{Carved, Carving};
 use crate::clear;
 use crate::config::Config;
 use crate::draft::Draft;
 use crate::dump::Dump;
 use crate::engine::{Engine, Limit, Step};
-use crate::error::{
-    BatchErrorKind, CloseError, InsertError, InsertManyError, Refusal, RemoveManyError, TryInvalidateError, WaitError,
-};
+use crate::error::{BatchError, CloseError, InsertError, Refusal, Refused, RemoveError, TryInvalidateError, WaitError};
 use crate::guard::Guard;
+use crate::hit::Hit;
 use crate::interval::Interval;
 use crate::invalidation::Invalidation;
 use crate::many::Many;
@@ -21,6 +21,7 @@ use crate::publish::VersionHandle;
 use crate::reader::Reader;
 use crate::record::{Kind, NewRecord};
 use crate::registration::{Held, RawRegistration, Registration, remove_orphans};
+use crate::returned::Returned;
 use crate::shared::SharedEngine;
 use crate::snapshot::Snapshot;
 use crate::stats::Stats;
@@ -232,26 +233,27 @@ impl NotifierIndex {
     /// Blocking: never; lock-free.
     ///
     /// # Errors
-    /// [`InsertError`] with the payload; nothing was changed.
+    /// [`Refused`] with the payload; nothing was changed.
     pub fn insert<N: Send + Sync + 'static>(
         &self,
         ops: &Ops<N>,
         interval: impl Into<Interval>,
         payload: N,
-    ) -> Result<Registration<N>, InsertError<N>> {
+    ) -> Result<Registration<N>, Refused<InsertError, N>> {
         let interval = interval.into();
         let Some(owner) = ops.owner_in(self.engine.id) else {
-            return Err(InsertError::ForeignOps(payload));
+            return Err(Refused::new(InsertError::ForeignOps, payload));
         };
         self.before_change();
-        let record = NewRecord::allocate(owner, ops.kind(), payload).map_err(InsertError::OutOfMemory)?;
+        let record = NewRecord::allocate(owner, ops.kind(), payload)
+            .map_err(|payload| Refused::new(InsertError::OutOfMemory, payload))?;
         let edit = |draft: &mut Draft<'_>| {
             batch::insert(draft, interval, record.as_header())?;
             Ok(Step::Publish(()))
         };
         match self.engine.change(Limit::Heeded, edit, |()| ()) {
             Ok(changed) => Ok(self.registration(record, changed.version, interval)),
-            Err(refusal) => Err(InsertError::new(refusal, record.into_payload())),
+            Err(refusal) => Err(Refused::new(refusal, record.into_payload())),
         }
     }
 
@@ -270,23 +272,42 @@ impl NotifierIndex {
 
     /// Registers many notifiers of one owner as one version, in any order.
     ///
+    /// ```
+    /// use notifier_index::{Interval, NotifierIndex};
+    ///
+    /// let index = NotifierIndex::new();
+    /// let ops = index.register_passive_ops::<u64>();
+    /// let pages = index.insert_many(&ops, (0..100).map(|page| (Interval::point(page << 12), page)))?;
+    /// assert_eq!((pages.len(), index.version()), (100, 1));
+    /// # Ok::<(), notifier_index::InsertError>(())
+    /// ```
+    ///
+    /// The iterator is read to its end before anything is changed, and may use the index itself; of no items no version is
+    /// made.
+    ///
     /// Complexity: O(k log k) for k items if the owner has none yet, with full nodes; O(k log n) otherwise.
     ///
+    /// Blocking: never, but for what the iterator does; lock-free.
+    ///
     /// # Errors
-    /// [`InsertManyError`] with all items; nothing was changed.
-    pub fn insert_many<N: Send + Sync + 'static>(
+    /// [`Refused`] with all items in their order; nothing was changed.
+    #[expect(clippy::type_complexity, reason = "one shape for all refusals, and an alias would hide it")]
+    pub fn insert_many<N: Send + Sync + 'static, I: IntoIterator<Item = (Interval, N)>>(
         &self,
         ops: &Ops<N>,
-        items: Vec<(Interval, N)>,
-    ) -> Result<Vec<Registration<N>>, InsertManyError<N>> {
+        items: I,
+    ) -> Result<Vec<Registration<N>>, Refused<InsertError, Returned<I::IntoIter>>> {
+        let items = Returned::gather(items).map_err(|returned| Refused::new(InsertError::OutOfMemory, returned))?;
+        let refused = |reason, items| Refused::new(reason, Returned::all(items));
         let Some(owner) = ops.owner_in(self.engine.id) else {
-            return Err(InsertManyError { reason: BatchErrorKind::ForeignOps, items });
+            return Err(refused(InsertError::ForeignOps, items));
         };
         self.before_change();
         if items.is_empty() {
             return Ok(Vec::new());
         }
-        let many = Many::allocate(owner, ops.kind(), items)?;
+        let many =
+            Many::allocate(owner, ops.kind(), items).map_err(|items| refused(InsertError::OutOfMemory, items))?;
         let edit = |draft: &mut Draft<'_>| match draft.tree(owner).len() {
             0 => build(draft, owner, &many),
             _ => many.given().try_for_each(|(interval, record)| batch::insert(draft, interval, record)),
@@ -295,7 +316,7 @@ impl NotifierIndex {
             Ok(changed) => {
                 Ok(many.into_registrations(|record, interval| self.registration(record, changed.version, interval)))
             }
-            Err(refusal) => Err(many.into_error(refusal.into())),
+            Err(refusal) => Err(refused(refusal.into(), many.into_items())),
         }
     }
 
@@ -316,23 +337,23 @@ impl NotifierIndex {
     /// lock; where another thread was first after all, what it made is dropped.
     ///
     /// # Errors
-    /// [`InsertError`] with what `make` made, if it was called; nothing was changed.
+    /// [`Refused`] with what `make` made, if it was called; nothing was changed.
     pub fn find_or_insert_with<N: Send + Sync + 'static>(
         &self,
         ops: &Ops<N>,
         interval: impl Into<Interval>,
         make: impl FnOnce() -> N,
-    ) -> Result<FoundOrInserted<N>, InsertError<Option<N>>> {
+    ) -> Result<FoundOrInserted<N>, Refused<InsertError, Option<N>>> {
         let interval = interval.into();
         let Some(owner) = ops.owner_in(self.engine.id) else {
-            return Err(InsertError::ForeignOps(None));
+            return Err(Refused::new(InsertError::ForeignOps, None));
         };
         if let Some(hit) = self.pin().find(ops, interval) {
             return Ok(FoundOrInserted::Found(hit.hold()));
         }
         self.before_change();
-        let record =
-            NewRecord::allocate(owner, ops.kind(), make()).map_err(|made| InsertError::OutOfMemory(Some(made)))?;
+        let record = NewRecord::allocate(owner, ops.kind(), make())
+            .map_err(|made| Refused::new(InsertError::OutOfMemory, Some(made)))?;
         let edit = |draft: &mut Draft<'_>| {
             let version = View::new(draft.version());
             if let Some(hit) = version.find(ops, interval) {
@@ -346,7 +367,7 @@ impl NotifierIndex {
                 Some(held) => FoundOrInserted::Found(held),
                 None => FoundOrInserted::Inserted(self.registration(record, changed.version, interval)),
             }),
-            Err(refusal) => Err(InsertError::new(refusal, Some(record.into_payload()))),
+            Err(refusal) => Err(Refused::new(refusal, Some(record.into_payload()))),
         }
     }
 
@@ -358,28 +379,32 @@ impl NotifierIndex {
     ///
     /// let index = NotifierIndex::new();
     /// let ops = index.register_passive_ops::<u64>();
-    /// let all = index.insert_many(&ops, (0..100).map(|at| (Interval::point(at), at)).collect()).unwrap();
+    /// let all = index.insert_many(&ops, (0..100).map(|at| (Interval::point(at), at)))?;
     /// assert_eq!(index.remove_many(all).unwrap(), 2);
     /// assert!(index.is_empty());
+    /// # Ok::<(), notifier_index::InsertError>(())
     /// ```
+    ///
+    /// Where all had been removed before, nothing is changed, and no version made.
     ///
     /// Complexity: O(k log n) for k registrations.
     ///
-    /// Blocking: never; lock-free.
+    /// Blocking: never, but for what the iterator does; lock-free.
     ///
     /// # Errors
-    /// [`RemoveManyError`] with all registrations, which stand as before: no memory, or one belongs to another index.
-    pub fn remove_many<N: Send + Sync + 'static>(
+    /// [`Refused`] with all registrations in their order, which stand as before: no memory, or one belongs to another index.
+    pub fn remove_many<N: Send + Sync + 'static, I: IntoIterator<Item = Registration<N>>>(
         &self,
-        registrations: impl IntoIterator<Item = Registration<N>>,
-    ) -> Result<u64, RemoveManyError<N>> {
-        let registrations: Vec<_> = registrations.into_iter().collect();
+        registrations: I,
+    ) -> Result<u64, Refused<RemoveError, Returned<I::IntoIter>>> {
+        let registrations =
+            Returned::gather(registrations).map_err(|returned| Refused::new(RemoveError::OutOfMemory, returned))?;
         let mut batch = self.batch();
         let added = registrations.iter().try_for_each(|registration| batch.remove(registration));
-        let committed = added.and_then(|()| batch.commit().map_err(|refused| refused.kind()));
+        let committed = added.and_then(|()| Ok(batch.commit()?));
         match committed {
             Ok(committed) => Ok(committed.version()),
-            Err(reason) => Err(RemoveManyError { reason, registrations }),
+            Err(reason) => Err(Refused::new(RemoveError::of_batch(reason), Returned::all(registrations))),
         }
     }
 
@@ -403,11 +428,67 @@ impl NotifierIndex {
     /// Blocking: never; lock-free.
     ///
     /// # Errors
-    /// [`BatchErrorKind`]: no memory, or the owner belongs to another index; nothing was changed.
-    pub fn clear<N>(&self, ops: &Ops<N>) -> Result<usize, BatchErrorKind> {
-        let owner = ops.owner_in(self.engine.id).ok_or(BatchErrorKind::ForeignOps)?;
+    /// [`BatchError`]: no memory, or the owner belongs to another index; nothing was changed.
+    pub fn clear<N>(&self, ops: &Ops<N>) -> Result<usize, BatchError> {
+        let owner = ops.owner_in(self.engine.id).ok_or(BatchError::ForeignOps)?;
         self.before_change();
         Ok(clear::clear(&self.engine, owner)?)
+    }
+
+    /// Takes a range away from this owner as one version, as an `munmap` does: what lies inside is removed, what reaches in is
+    /// cut, and what encloses the range is split. `make_right` names the payload of a split's right half.
+    ///
+    /// ```
+    /// use notifier_index::{Interval, NotifierIndex};
+    ///
+    /// let index = NotifierIndex::new();
+    /// let maps = index.register_passive_ops::<&str>();
+    /// let low = index.insert(&maps, Interval::new(0x1000, 0x3fff)?, "low").unwrap();
+    /// let high = index.insert(&maps, Interval::new(0x4000, 0x9fff)?, "high").unwrap();
+    ///
+    /// // Nothing encloses this range.
+    /// let carved = index.carve(&maps, Interval::new(0x3000, 0x4fff)?, |_| unreachable!()).unwrap();
+    /// assert_eq!((carved.removed, carved.cut), (0, 2));
+    /// assert_eq!((low.interval().last(), high.interval().start()), (0x2fff, 0x5000));
+    ///
+    /// // One does this: it keeps its left half, and the right half is a notifier of its own.
+    /// let mut carved = index.carve(&maps, Interval::new(0x6000, 0x7fff)?, |whole| *whole.payload()).unwrap();
+    /// let above = carved.right_halves.pop().unwrap();
+    /// assert_eq!((high.interval(), above.interval()), (Interval::new(0x5000, 0x5fff)?, Interval::new(0x8000, 0x9fff)?));
+    /// # Ok::<(), notifier_index::IntervalError>(())
+    /// ```
+    ///
+    /// Those who were removed have inert handles afterwards, and callbacks of theirs may still run, until a
+    /// [`barrier`](Self::barrier). Right halves have handles of their own, also those of notifiers that were
+    /// [detached](crate::Registration::detach). Where nothing is touched, nothing is changed and no version made.
+    ///
+    /// The order for an owner with a mirror is that of its parts (R5, R6): under the lock that his callbacks take, tear down what
+    /// mirrors the range, carve, unlock; then, if something was removed whose callbacks may still run, the barrier.
+    ///
+    /// Consistency: atomic; a look-up sees the range as it was, or free. `make_right` sees the bounds that are split; where
+    /// another thread changes these before the carve takes effect, it is called again, and the first payload is dropped.
+    ///
+    /// Complexity: O(k log n) for k notifiers that overlap.
+    ///
+    /// Blocking: never, but for what `make_right` does, which runs under no lock and no pin; lock-free.
+    ///
+    /// # Errors
+    /// [`Refused`] with the payloads that were made; nothing was changed: no memory, the owner belongs to another index, or
+    /// there is something to split while the index is closed or beyond its retired limit.
+    ///
+    /// # Panics
+    /// Where `make_right` does; nothing was changed.
+    pub fn carve<N: Send + Sync + 'static>(
+        &self,
+        ops: &Ops<N>,
+        interval: impl Into<Interval>,
+        make_right: impl FnMut(Hit<'_, N>) -> N,
+    ) -> Result<Carved<N>, Refused<BatchError, Vec<N>>> {
+        let Some(owner) = ops.owner_in(self.engine.id) else {
+            return Err(Refused::new(BatchError::ForeignOps, Vec::new()));
+        };
+        self.before_change();
+        Carving::new(&self.engine, ops, interval.into(), make_right).run(owner)
     }
 
     /// Begins a batch of changes.
@@ -521,7 +602,8 @@ impl NotifierIndex {
     /// assert!(locked.is_none() && mirror.read_retry(ticket));
     /// drop(locked);
     /// assert_eq!(mirror.read_begin(everywhere).unwrap_err(), BeginError::Closed);
-    /// assert!(matches!(index.insert(&ops, everywhere, Mirror(Mutex::default())), Err(InsertError::Closed(_))));
+    /// let refused = index.insert(&ops, everywhere, Mirror(Mutex::default())).unwrap_err();
+    /// assert_eq!(refused.reason, InsertError::Closed);
     /// mirror.remove().unwrap();
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

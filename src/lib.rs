@@ -36,6 +36,8 @@ pub mod busted;
 #[cfg(not(busted))]
 mod busted;
 #[allow(unsafe_code)]
+mod carve;
+#[allow(unsafe_code)]
 mod clear;
 mod collision;
 mod config;
@@ -77,6 +79,7 @@ mod reclaim;
 mod record;
 #[allow(unsafe_code)]
 mod registration;
+mod returned;
 #[allow(unsafe_code)]
 mod roots;
 mod section;
@@ -90,6 +93,8 @@ mod tally;
 mod telling;
 mod tree;
 mod tuning;
+#[cfg(doctest)]
+pub mod type_tests;
 mod unwinding;
 #[allow(unsafe_code)]
 mod version;
@@ -99,12 +104,13 @@ mod view;
 mod walk;
 
 pub use batch::{Batch, Committed, InsertKey};
+pub use carve::Carved;
 pub use collision::Ticket;
 pub use config::Config;
 pub use dump::Dump;
 pub use error::{
-    BatchError, BatchErrorKind, BeginError, CloseError, Corruption, FindManyError, InsertError, InsertManyError,
-    RemoveError, RemoveManyError, TryInvalidateError, UpdateError, WaitError, WouldBlock,
+    BatchError, BeginError, CloseError, Corruption, FindManyError, InsertError, Refused, RemoveError,
+    TryInvalidateError, UpdateError, WaitError, WouldBlock,
 };
 pub use guard::Guard;
 pub use hit::{AnyHit, AnyHits, Hit, Hits};
@@ -115,6 +121,7 @@ pub use notifier::{Event, Invalidating, Notifier, Reason};
 pub use ops::Ops;
 pub use reader::Reader;
 pub use registration::{Held, Registration, Removal};
+pub use returned::Returned;
 pub use snapshot::Snapshot;
 pub use stats::Stats;
 pub use view::View;

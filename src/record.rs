@@ -166,7 +166,10 @@ pub(crate) struct Record<N> {
 }
 
 // SAFETY: [N3] the serial, the one plain cell of a header, is written only while the record is private; all else is
-// atomic or the payload.
+// atomic or immutable.
+unsafe impl Sync for Header {}
+
+// SAFETY: as its header, and the payload may be shared, and dropped by another thread.
 unsafe impl<N: Send + Sync> Sync for Record<N> {}
 
 impl<N> Record<N> {

@@ -16,7 +16,7 @@ use crate::busted::{self, Sabotage};
 use crate::collision::{Parts, Seen, current_bounds, deadline_after, fillers};
 use crate::draft::Draft;
 use crate::engine::{Limit, Step};
-use crate::error::{Refusal, RemoveError, UpdateError, WaitError};
+use crate::error::{Refusal, Refused, RemoveError, UpdateError, WaitError};
 use crate::hit::Hit;
 use crate::interval::Interval;
 use crate::known::Known;
@@ -369,10 +369,10 @@ impl<N: Send + Sync + 'static> Registration<N> {
     /// Blocking: for its own callbacks only; not for the end of sections, nor for other notifiers.
     ///
     /// # Errors
-    /// [`RemoveError`] with the registration, which stands as before: no memory, or called inside a callback.
-    pub fn remove(self) -> Result<u64, RemoveError<N>> {
+    /// [`Refused`] with the registration, which stands as before: no memory, or called inside a callback.
+    pub fn remove(self) -> Result<u64, Refused<RemoveError, Self>> {
         if self.raw.engine.is_in_callback() {
-            return Err(RemoveError::WouldDeadlock(self));
+            return Err(Refused::new(RemoveError::WouldDeadlock, self));
         }
         self.raw.engine.release(RELEASE_BUDGET);
         let removal = self.remove_deferred()?;
@@ -405,22 +405,15 @@ impl<N: Send + Sync + 'static> Registration<N> {
     /// Consistency: as for [`remove`](Self::remove), but a callback that runs may go on; see [`Removal::wait`].
     ///
     /// # Errors
-    /// [`RemoveError::OutOfMemory`] with the registration, which stands as before.
-    pub fn remove_deferred(self) -> Result<Removal<N>, RemoveError<N>> {
+    /// [`Refused`] with the registration, which stands as before: no memory.
+    pub fn remove_deferred(self) -> Result<Removal<N>, Refused<RemoveError, Self>> {
         match self.raw.remove() {
             Ok(version) => Ok(self.into_removal(version)),
-            Err(refusal) => Err(self.refused(refusal)),
+            Err(refusal) => Err(Refused::new(refusal, self)),
         }
     }
 
     /// The registration's reference is the removal's from here on.
-    fn refused(self, refusal: Refusal) -> RemoveError<N> {
-        match refusal {
-            Refusal::Forked => RemoveError::Forked(self),
-            _ => RemoveError::OutOfMemory(self),
-        }
-    }
-
     fn into_removal(self, version: u64) -> Removal<N> {
         let (record, engine) = self.raw.into_parts();
         Removal { record: record.cast(), version, engine }
@@ -437,9 +430,9 @@ impl<N: Send + Sync + 'static> Registration<N> {
     /// let registration = index.insert(&ops, 7, "seven").unwrap();
     /// let held = registration.hold();
     /// let refused = registration.remove_if_unheld().unwrap_err();
-    /// assert!(matches!(refused, RemoveError::Held(_)));
+    /// assert_eq!(refused.reason, RemoveError::Held);
     /// drop(held);
-    /// let _removal = refused.into_registration().remove_if_unheld().unwrap();
+    /// let _removal = refused.value.remove_if_unheld().unwrap();
     /// assert!(index.is_empty());
     /// ```
     ///
@@ -447,12 +440,12 @@ impl<N: Send + Sync + 'static> Registration<N> {
     /// [`hold`](crate::Hit::hold) it, and sees by `is_live` that it is no longer registered.
     ///
     /// # Errors
-    /// [`RemoveError::Held`] or [`RemoveError::OutOfMemory`] with the registration, which stands as before.
-    pub fn remove_if_unheld(self) -> Result<Removal<N>, RemoveError<N>> {
+    /// [`Refused`] with the registration, which stands as before: [`RemoveError::Held`], or no memory.
+    pub fn remove_if_unheld(self) -> Result<Removal<N>, Refused<RemoveError, Self>> {
         match self.raw.remove_if(Header::is_unheld) {
             Ok(Ok(version)) => Ok(self.into_removal(version)),
-            Ok(Err(_)) => Err(RemoveError::Held(self)),
-            Err(refusal) => Err(self.refused(refusal)),
+            Ok(Err(_)) => Err(Refused::new(RemoveError::Held, self)),
+            Err(refusal) => Err(Refused::new(refusal, self)),
         }
     }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use notifier_index::{BatchErrorKind, InsertError, Interval, NotifierIndex, Ops, Registration, Snapshot, UpdateError};
+use notifier_index::{BatchError, InsertError, Interval, NotifierIndex, Ops, Registration, Snapshot, UpdateError};
 
 /// What the allocator does with a thread's requests.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -133,7 +133,7 @@ impl World {
         // The collector's own registration of a thread, on its first pin, cannot be refused either.
         drop(index.pin());
         let (ops, alive) = (index.register_passive_ops(), Arc::new(AtomicUsize::new(0)));
-        let items = (0..count).map(|id| (Interval::point(id * 10), Counted::new(&alive, id))).collect();
+        let items = (0..count).map(|id| (Interval::point(id * 10), Counted::new(&alive, id)));
         let all = index.insert_many(&ops, items).unwrap();
         World { index, ops, all, alive, kept: Vec::with_capacity(10_000), refusals: 0 }
     }
@@ -191,9 +191,9 @@ fn a_refused_insert_gives_the_payload_back() {
             match result.unwrap() {
                 Ok(registration) => made = Some(registration),
                 Err(refused) => {
-                    assert!(refusals > 0 && matches!(refused, InsertError::OutOfMemory(_)));
+                    assert!(refusals > 0 && refused.reason == InsertError::OutOfMemory);
                     world.assert_unchanged(before);
-                    payload = Some(refused.into_payload());
+                    payload = Some(refused.value);
                     assert_eq!(payload.as_ref().unwrap().1, 1000 + id);
                     return refusals;
                 }
@@ -249,7 +249,7 @@ fn a_refused_removal_gives_the_registration_back() {
                 Err(refused) => {
                     assert!(refusals > 0);
                     world.assert_unchanged(before);
-                    registration = Some(refused.into_registration());
+                    registration = Some(refused.value);
                     return refusals;
                 }
             }
@@ -277,10 +277,11 @@ fn a_refused_insert_many_gives_all_items_back_in_order() {
             match result.unwrap() {
                 Ok(all) => made = Some(all),
                 Err(refused) => {
-                    assert!(refusals > 0 && refused.reason == BatchErrorKind::OutOfMemory);
+                    assert!(refusals > 0 && refused.reason == InsertError::OutOfMemory);
                     world.assert_unchanged(before);
-                    assert!(refused.items.iter().map(|(_, payload)| payload.1).eq(0..60));
-                    items = Some(refused.items);
+                    let back: Vec<_> = refused.value.collect();
+                    assert!(back.iter().map(|(_, payload)| payload.1).eq(0..60));
+                    items = Some(back);
                     return refusals;
                 }
             }
@@ -315,9 +316,9 @@ fn a_refused_batch_comes_back_whole() {
             match result.unwrap() {
                 Ok(done) => committed = Some(done),
                 Err(refused) => {
-                    assert!(refusals > 0 && refused.kind() == BatchErrorKind::OutOfMemory);
+                    assert!(refusals > 0 && refused.reason == BatchError::OutOfMemory);
                     assert_eq!((world.index.version(), world.index.len(), moved.interval()), (before.0, before.1, at));
-                    batch = Some(refused.into_batch());
+                    batch = Some(refused.value);
                     return refusals;
                 }
             }
@@ -328,6 +329,43 @@ fn a_refused_batch_comes_back_whole() {
         world.all.push(committed.take(key).unwrap());
     }
     world.end(4);
+}
+
+/// Of a carve that splits, cuts and removes the payloads that were made come back, and all notifiers stand as before.
+#[test]
+fn a_refused_carve_gives_the_right_halves_back() {
+    let _turn = turn();
+    let mut world = World::new(0);
+    for round in 0..20_u64 {
+        let at = |start, last| Interval::new(round * 100 + start, round * 100 + last).unwrap();
+        let bounds = [at(0, 99), at(10, 89), at(20, 50), at(45, 55), at(50, 70)];
+        let made = bounds.map(|at| world.index.insert(&world.ops, at, Counted::new(&world.alive, at.start())).unwrap());
+        world.all.extend(made);
+        world.keep();
+        let before = world.state();
+        let mut carved = None;
+        world.refusals += refuse_each(|run| {
+            let mut result = None;
+            let make = |hit: notifier_index::Hit<'_, Counted>| Counted::new(&world.alive, hit.last());
+            let refusals = run(&mut || result = Some(world.index.carve(&world.ops, at(40, 59), make)));
+            match result.unwrap() {
+                Ok(done) => carved = Some(done),
+                Err(refused) => {
+                    assert!(refusals > 0 && refused.reason == BatchError::OutOfMemory);
+                    assert!(refused.value.len() <= 2);
+                    drop(refused);
+                    world.assert_unchanged(before);
+                    return refusals;
+                }
+            }
+            0
+        });
+        let carved = carved.unwrap();
+        assert_eq!((carved.version, carved.removed, carved.cut, carved.right_halves.len()), (before.0 + 1, 1, 4, 2));
+        world.all.extend(carved.right_halves);
+        world.all.retain(Registration::is_live);
+    }
+    world.end(20);
 }
 
 /// While a batch is put together, a refusal gives back what was to be put in.
@@ -348,7 +386,7 @@ fn a_batch_that_cannot_grow_gives_back_what_was_to_go_in() {
             match result.unwrap() {
                 Ok(key) => keys.push(key),
                 Err(refused) => {
-                    payload = Some(refused.into_payload());
+                    payload = Some(refused.value);
                     return refusals;
                 }
             }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use notifier_index::{BatchErrorKind, Interval, NotifierIndex, Ops, Registration, UpdateError};
+use notifier_index::{BatchError, Interval, NotifierIndex, Ops, Registration, UpdateError};
 
 const STEPS: u64 = 6_000;
 const MOST: usize = 600;
@@ -114,7 +114,7 @@ impl Storm {
         match refusing(self.every, || self.index.insert(&self.ops, interval, payload)) {
             Ok(registration) => drop(self.standing.insert(id, (interval, registration))),
             Err(error) => {
-                assert_eq!(error.into_payload().0, id, "it comes back");
+                assert_eq!(error.value.0, id, "it comes back");
                 self.refused += 1;
             }
         }
@@ -136,7 +136,7 @@ impl Storm {
         let Some(id) = self.pick() else { return };
         let (interval, registration) = self.standing.remove(&id).unwrap();
         if let Err(error) = refusing(self.every, || registration.remove()) {
-            let registration = error.into_registration();
+            let registration = error.value;
             assert_eq!((registration.payload().0, registration.interval()), (id, interval));
             self.standing.insert(id, (interval, registration));
             self.refused += 1;
@@ -163,8 +163,8 @@ impl Storm {
                 }
             }
             Err(error) => {
-                assert_eq!(error.kind(), BatchErrorKind::OutOfMemory);
-                let mut batch = error.into_batch();
+                assert_eq!(error.reason, BatchError::OutOfMemory);
+                let mut batch = error.value;
                 assert!(keys.into_iter().all(|(id, _, key)| batch.take_payload(key).unwrap().0 == id));
                 self.refused += 1;
             }

@@ -77,7 +77,7 @@ const NOTIFIERS: u64 = 10_000;
 fn filled() -> (NotifierIndex, Ops<u64>, Vec<Registration<u64>>) {
     let index = NotifierIndex::new();
     let ops = index.register_passive_ops();
-    let items = (0..NOTIFIERS).map(|id| (Interval::point(id * 16), id)).collect();
+    let items = (0..NOTIFIERS).map(|id| (Interval::point(id * 16), id));
     let all = index.insert_many(&ops, items).unwrap();
     (index, ops, all)
 }

@@ -51,7 +51,7 @@ impl Load {
 
 fn change_in_every_way(index: &NotifierIndex, ops: &Ops<Load>, base: u64) {
     let at = |id: u64| Interval::point(base + id);
-    let mut all = index.insert_many(ops, (0..300).map(|id| (at(id), Load::new(id))).collect()).unwrap();
+    let mut all = index.insert_many(ops, (0..300).map(|id| (at(id), Load::new(id)))).unwrap();
     let mut reader = index.reader();
     let snapshot = index.snapshot();
     for (id, registration) in all.iter().enumerate() {

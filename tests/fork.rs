@@ -11,8 +11,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use notifier_index::{
-    BatchErrorKind, BeginError, CloseError, Event, InsertError, Interval, Invalidating, Notifier, NotifierIndex, Ops,
-    Reader, Reason, Registration, RemoveError, Snapshot, TryInvalidateError, UpdateError, WaitError, WouldBlock,
+    BatchError, BeginError, CloseError, Event, InsertError, Interval, Invalidating, Notifier, NotifierIndex, Ops,
+    Reader, Reason, Refused, Registration, RemoveError, Snapshot, TryInvalidateError, UpdateError, WaitError,
+    WouldBlock,
 };
 
 const FORKS: usize = 200;
@@ -110,16 +111,16 @@ impl Inherited {
     fn refuses(&mut self, steps: &mut Steps) {
         let (index, registration) = (&self.index, &self.registration);
         let inserted = index.insert(&self.ops, 5, Told(&CALLS));
-        steps.check(matches!(inserted, Err(InsertError::Forked(_))));
+        steps.check(matches!(inserted, Err(Refused { reason: InsertError::Forked, .. })));
         let many = index.insert_many(&self.ops, vec![(Interval::point(5), Told(&CALLS))]);
-        steps.check(many.is_err_and(|error| error.reason == BatchErrorKind::Forked && error.items.len() == 1));
+        steps.check(many.is_err_and(|error| error.reason == InsertError::Forked && error.value.count() == 1));
         let made = index.find_or_insert_with(&self.ops, 7 << 50, || Told(&CALLS));
-        steps.check(matches!(made, Err(InsertError::Forked(Some(_)))));
+        steps.check(matches!(made, Err(Refused { reason: InsertError::Forked, value: Some(_), .. })));
         steps.check(registration.update(3) == Err(UpdateError::Forked));
         let mut batch = index.batch();
         steps.check(batch.remove(registration).is_ok());
-        steps.check(batch.commit().is_err_and(|error| error.kind() == BatchErrorKind::Forked));
-        steps.check(index.clear(&self.ops) == Err(BatchErrorKind::Forked));
+        steps.check(batch.commit().is_err_and(|error| error.reason == BatchError::Forked));
+        steps.check(index.clear(&self.ops) == Err(BatchError::Forked));
         steps.check(index.close() == Err(CloseError::Forked));
         steps.check(index.barrier() == Err(WaitError::Forked));
         steps.check(matches!(index.try_invalidate(Interval::FULL, EVENT), Err(TryInvalidateError::Forked)));
@@ -137,7 +138,7 @@ impl Inherited {
         let drops = DROPS.load(Ordering::Relaxed);
         let held = registration.hold();
         let refused = registration.remove();
-        steps.check(matches!(refused, Err(RemoveError::Forked(_))));
+        steps.check(matches!(refused, Err(Refused { reason: RemoveError::Forked, .. })));
         drop(refused);
         drop((held, reader, snapshot, index));
         steps.check(DROPS.load(Ordering::Relaxed) == drops);

@@ -71,8 +71,8 @@ impl Row {
     }
 }
 
-/// Handles can be sent, shared and seen after a panic, whatever the payload is. What stands under a pin, or is known to a
-/// thread, stays on its thread. Errors have what the payloads have that they give back.
+/// Handles can be sent, shared and seen after a panic, whatever the payload is. What pins or is known to a thread
+/// stays on its thread; what borrows from it may be shared meanwhile. Errors have what the payloads have that they give back.
 fn table() -> Vec<Row> {
     table! {
         // The index, and what owns a part of it.
@@ -89,19 +89,20 @@ fn table() -> Vec<Row> {
         "--WRP" Guard<'static>;
         "--WRP" Reader;
         "--WRP" Invalidation<'static>;
-        "--WRP" Ticket<'static>;
 
         // What borrows.
+        "SYWRP" Ticket<'static>;
         "SYWRP" View<'static>;
         "SYWRP" Hit<'static, Dull>;
         "--WRP" Hit<'static, Nothing>;
-        "--WRP" Hits<'static, Dull>;
+        "SYWRP" Hits<'static, Dull>;
         "--WRP" Hits<'static, Nothing>;
-        "--WRP" AnyHit<'static>;
-        "--WRP" AnyHits<'static>;
+        "SYWRP" AnyHit<'static>;
+        "SYWRP" AnyHits<'static>;
         "SYWRP" Batch<'static>;
         "SYWRP" InsertKey<Nothing>;
         "SYWRP" Committed;
+        "SYWRP" Carved<Dull>;
         "SYWRP" Invalidating<'static>;
 
         // Values. A configuration holds the caller's hook.
@@ -112,22 +113,22 @@ fn table() -> Vec<Row> {
         "SYWRP" Stats;
 
         // Refusals.
-        "SYWRP" BatchError<'static>;
-        "SYWRP" BatchErrorKind;
+        "SYWRP" BatchError;
         "SYWRP" BeginError;
         "SYWRP" CloseError;
         "SYWRP" Corruption;
         "SYWRP" FindManyError;
-        "SYWRP" InsertError<u64>;
-        "SY---" InsertError<Dull>;
-        "-----" InsertError<Nothing>;
-        "SYWRP" InsertManyError<u64>;
-        "SY---" InsertManyError<Dull>;
-        "-----" InsertManyError<Nothing>;
+        "SYWRP" InsertError;
         "SYWRP" IntervalError;
         "SYWRP" ParseIntervalError;
-        "SYWRP" RemoveError<Dull>;
-        "SYWRP" RemoveManyError<Dull>;
+        "SYWRP" Refused<InsertError, u64>;
+        "SY---" Refused<InsertError, Dull>;
+        "-----" Refused<InsertError, Nothing>;
+        "SYWRP" Refused<RemoveError, Registration<Dull>>;
+        "SYWRP" RemoveError;
+        "SYWRP" Returned<std::vec::IntoIter<u64>>;
+        "SY---" Returned<std::vec::IntoIter<Dull>>;
+        "-----" Returned<std::vec::IntoIter<Nothing>>;
         "SYWRP" UpdateError;
         "SYWRP" WaitError;
         "SYWRP" WouldBlock;

@@ -91,7 +91,7 @@ impl Ours {
     pub(crate) fn new(set: &Set) -> Self {
         let index = NotifierIndex::new();
         let ops = index.register_passive_ops();
-        let items = set.content.iter().map(|found| (interval(found.span), found.id)).collect();
+        let items = set.content.iter().map(|found| (interval(found.span), found.id));
         let registrations = index.insert_many(&ops, items).expect("memory");
         Ours { index, ops, registrations }
     }

@@ -44,7 +44,7 @@ fn every_publication_raises_the_version_by_one() {
     let ops = index.register_passive_ops();
     let before = index.version();
     let one = index.insert(&ops, between(0, 9), Canary::new(1)).unwrap();
-    let many = index.insert_many(&ops, (2..50).map(|id| (between(id, id), Canary::new(id))).collect()).unwrap();
+    let many = index.insert_many(&ops, (2..50).map(|id| (between(id, id), Canary::new(id)))).unwrap();
     let updated = one.update(between(5, 9)).unwrap();
     let mut batch = index.batch();
     let key = batch.insert(&ops, between(7, 8), Canary::new(99)).unwrap();
@@ -119,8 +119,8 @@ fn many_at_once_are_found_like_one_by_one() {
         let index = NotifierIndex::new();
         let ops = index.register_passive_ops();
         let item = |id: u64| (between(id * 7 % (count * 2), id * 7 % (count * 2) + id % 5), Canary::new(id));
-        let all = index.insert_many(&ops, (0..count).map(item).collect()).unwrap();
-        let more = index.insert_many(&ops, (count..count + 40).map(item).collect()).unwrap();
+        let all = index.insert_many(&ops, (0..count).map(item)).unwrap();
+        let more = index.insert_many(&ops, (count..count + 40).map(item)).unwrap();
         let view = index.snapshot();
         assert_eq!((view.view().check(), index.len(), index.version()), (Ok(()), all.len() + more.len(), 2));
         for registration in all.iter().chain(&more) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use notifier_index::{BatchErrorKind, Interval, NotifierIndex, Stats};
+use notifier_index::{BatchError, Interval, NotifierIndex, Stats};
 
 use crate::canary::Canary;
 use crate::turn::{alone, maintain_alone, together};
@@ -42,14 +42,14 @@ fn what_a_refused_batch_made_goes_back_to_the_pool() {
     let _turn = alone();
     let index = NotifierIndex::new();
     let ops = index.register_passive_ops();
-    let all = index.insert_many(&ops, (0..500).map(|id| (Interval::point(id * 4), id)).collect()).unwrap();
+    let all = index.insert_many(&ops, (0..500).map(|id| (Interval::point(id * 4), id))).unwrap();
     index.close().unwrap();
     let refuse = |round: u64| {
         let mut batch = index.batch();
         batch.remove(&all[round as usize % all.len()]).unwrap();
         let _ = batch.insert(&ops, Interval::point(round), round).unwrap();
         let refused = batch.commit().unwrap_err();
-        assert_eq!(refused.kind(), BatchErrorKind::Closed);
+        assert_eq!(refused.reason, BatchError::Closed);
     };
     (0..ROUNDS).for_each(refuse);
     maintain_alone(&index);
@@ -90,7 +90,7 @@ fn what_is_retired_is_counted_once_more_when_it_is_freed() {
     let _turn = alone();
     let index = NotifierIndex::new();
     let ops = index.register_passive_ops();
-    let all = index.insert_many(&ops, (0..2000).map(|id| (Interval::point(id * 16), id)).collect()).unwrap();
+    let all = index.insert_many(&ops, (0..2000).map(|id| (Interval::point(id * 16), id))).unwrap();
     for round in 1..10_u64 {
         let mut batch = index.batch();
         for registration in all.iter().step_by(3) {
@@ -112,7 +112,7 @@ fn slabs_of_which_nothing_is_in_use_are_given_back() {
     let _turn = alone();
     let index = NotifierIndex::new();
     let ops = index.register_passive_ops();
-    let all = index.insert_many(&ops, (0..4000).map(|id| (Interval::point(id), id)).collect()).unwrap();
+    let all = index.insert_many(&ops, (0..4000).map(|id| (Interval::point(id), id))).unwrap();
     let leaves_and_more = index.stats().node_bytes;
     let before = index.stats().pool_bytes;
     drop(all);

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use notifier_index::{BatchErrorKind, Config, Interval, NotifierIndex, RemoveError, UpdateError};
+use notifier_index::{BatchError, Config, Interval, NotifierIndex, Refused, RemoveError, UpdateError};
 
 use crate::canary::Canary;
 use crate::scope::scope;
@@ -25,7 +25,7 @@ fn a_refused_merge_keeps_both_halves() {
     batch.update(&left, between(0, 99)).unwrap();
     batch.remove(&right).unwrap();
     // As with `?` and a kind, or `.ok()`: the batch is dropped with the error.
-    assert_eq!(batch.commit().map_err(|refused| refused.kind()).err(), Some(BatchErrorKind::RetiredLimit));
+    assert_eq!(batch.commit().map_err(|refused| refused.reason).err(), Some(BatchError::RetiredLimit));
     assert_eq!(ids(guard.view(), &ops, Interval::FULL), [1, 2]);
     assert!(left.is_live() && right.is_live());
     assert_eq!((left.interval(), right.interval()), (between(0, 49), between(50, 99)));
@@ -81,14 +81,14 @@ fn new_bounds_for_what_has_gone_refuse_the_batch() {
     batch.update(&stays, 9).unwrap();
     batch.remove(&gone).unwrap();
     batch.update(&gone, 5).unwrap();
-    assert_eq!(batch.commit().unwrap_err().kind(), BatchErrorKind::Removed);
+    assert_eq!(batch.commit().unwrap_err().reason, BatchError::Removed);
     assert!(gone.is_live() && stays.interval() == Interval::point(2), "nothing was changed");
     let mut batch = index.batch();
     batch.remove(&gone).unwrap();
     let _ = batch.commit().unwrap();
     let mut batch = index.batch();
     batch.update(&gone, 5).unwrap();
-    assert_eq!(batch.commit().unwrap_err().kind(), BatchErrorKind::Removed);
+    assert_eq!(batch.commit().unwrap_err().reason, BatchError::Removed);
 }
 
 #[test]
@@ -134,7 +134,10 @@ fn what_was_claimed_does_all_that_a_registration_does() {
     assert_eq!((claimed.interval(), claimed.version()), (between(0, 9), 1));
     claimed.update(between(20, 29)).unwrap();
     let held = claimed.hold();
-    assert!(matches!(claimed.remove_if_unheld(), Err(RemoveError::Held(_))), "and dropping the refusal removes it");
+    assert!(
+        matches!(claimed.remove_if_unheld(), Err(Refused { reason: RemoveError::Held, .. })),
+        "and dropping the refusal removes it"
+    );
     assert!(index.is_empty() && !held.is_live());
     drop(held);
     maintain_alone(&index);
@@ -163,9 +166,9 @@ fn only_what_nobody_holds_is_evicted() {
     let registration = index.insert(&ops, 7, Canary::new(7)).unwrap();
     let (one, other) = (registration.hold(), index.pin().find(&ops, 7).unwrap().hold());
     let version = index.version();
-    let registration = registration.remove_if_unheld().unwrap_err().into_registration();
+    let registration = registration.remove_if_unheld().unwrap_err().value;
     drop(one);
-    let registration = registration.remove_if_unheld().unwrap_err().into_registration();
+    let registration = registration.remove_if_unheld().unwrap_err().value;
     assert_eq!((index.version(), registration.is_live()), (version, true));
     drop(other);
     assert_eq!(registration.remove_if_unheld().unwrap().version(), version + 1);
@@ -196,7 +199,7 @@ fn clearing_removes_one_owners_and_leaves_inert_handles() {
     drop((mine, snapshot));
     maintain_alone(&index);
     assert_eq!(drops.load(Ordering::Relaxed), 501);
-    assert_eq!(NotifierIndex::new().clear(&ours), Err(BatchErrorKind::ForeignOps));
+    assert_eq!(NotifierIndex::new().clear(&ours), Err(BatchError::ForeignOps));
 }
 
 #[test]
@@ -208,8 +211,8 @@ fn many_go_as_one_version_or_all_come_back() {
     let version = index.version();
     all.push(other.insert(&others, 1, Canary::new(99)).unwrap());
     let refused = index.remove_many(all).unwrap_err();
-    assert_eq!((refused.reason, index.version(), index.len()), (BatchErrorKind::ForeignRegistration, version, 50));
-    let mut all = refused.registrations;
+    assert_eq!((refused.reason, index.version(), index.len()), (RemoveError::ForeignRegistration, version, 50));
+    let mut all: Vec<_> = refused.value.collect();
     assert_eq!(all.pop().unwrap().payload().id(), 99);
     assert_eq!(index.remove_many(all).unwrap(), version + 1);
     assert!(index.is_empty());

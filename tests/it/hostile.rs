@@ -76,7 +76,7 @@ fn update_all_over(index: &NotifierIndex, all: &[Registration<Canary>], count: u
 fn update_beside_a_blocked_callback(updates: u64, blocked_at_least: Duration, pins: bool) -> (u64, u64) {
     let index = Arc::new(NotifierIndex::new());
     let (ops, blockers) = (index.register_passive_ops(), index.register_ops());
-    let items = (0..NOTIFIERS).map(|id| (Interval::point(id * 16), Canary::new(id))).collect();
+    let items = (0..NOTIFIERS).map(|id| (Interval::point(id * 16), Canary::new(id)));
     let all = index.insert_many(&ops, items).unwrap();
     let stage = Arc::new(Stage::default());
     let blocker = Blocker { stage: Arc::clone(&stage), index: Arc::downgrade(&index), pins };

@@ -244,7 +244,7 @@ fn drops_that_call_the_index_do_not_pile_up() {
     let index = Arc::new(NotifierIndex::new());
     let (ops, shallow) = (index.register_passive_ops(), index.register_passive_ops());
     let item = |at| (Interval::point(at), Shallow(Arc::clone(&index), ops));
-    let all = index.insert_many(&shallow, (0..50_000).map(item).collect()).unwrap();
+    let all = index.insert_many(&shallow, (0..50_000).map(item)).unwrap();
     let held: Vec<_> = all.iter().map(Registration::hold).collect();
     drop(all);
     maintain_alone(&index);

@@ -9,6 +9,7 @@ mod agree;
 mod both_ends;
 mod bugs;
 mod canary;
+mod carve;
 mod change;
 mod cover;
 mod figures;

@@ -12,7 +12,7 @@ const NOTIFIERS: u64 = 60_000;
 const UPDATES: u64 = if cfg!(debug_assertions) { 60_000 } else { 1_000_000 };
 
 fn filled(index: &NotifierIndex, ops: &Ops<Canary>, count: u64) -> Vec<Registration<Canary>> {
-    index.insert_many(ops, (0..count).map(|id| (Interval::point(id * 16), Canary::new(id))).collect()).unwrap()
+    index.insert_many(ops, (0..count).map(|id| (Interval::point(id * 16), Canary::new(id)))).unwrap()
 }
 
 /// Moves notifiers all over the tree; the most that was retired, as seen every now and then.

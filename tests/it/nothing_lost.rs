@@ -34,7 +34,7 @@ impl Drop for Payload {
 
 fn many(index: &NotifierIndex) -> (Vec<Registration<Payload>>, Arc<AtomicUsize>) {
     let (ops, drops) = (index.register_passive_ops(), Arc::default());
-    let items = (0..COUNT).map(|at| (Interval::point(at as u64), Payload(at, Arc::clone(&drops)))).collect();
+    let items = (0..COUNT).map(|at| (Interval::point(at as u64), Payload(at, Arc::clone(&drops))));
     (index.insert_many(&ops, items).unwrap(), drops)
 }
 

@@ -6,7 +6,7 @@ use std::error::Error;
 use std::fmt::Debug;
 
 use notifier_index::{
-    BatchErrorKind, BeginError, CloseError, Config, FindManyError, InsertError, Interval, NotifierIndex, RemoveError,
+    BatchError, BeginError, CloseError, Config, FindManyError, InsertError, Interval, NotifierIndex, RemoveError,
     TryInvalidateError, UpdateError, WaitError, WouldBlock,
 };
 
@@ -25,23 +25,59 @@ fn judge(errors: &[&dyn Error]) {
 #[test]
 fn errors_say_what_was_refused() {
     let _turn = together();
-    judge(&[&InsertError::Closed(1), &InsertError::OutOfMemory(1), &InsertError::RetiredLimit(1)]);
-    judge(&[&InsertError::ForeignOps(1), &UpdateError::OutOfMemory, &UpdateError::RetiredLimit, &WouldBlock]);
-    let kinds = [
-        BatchErrorKind::Closed,
-        BatchErrorKind::OutOfMemory,
-        BatchErrorKind::RetiredLimit,
-        BatchErrorKind::ForeignOps,
-        BatchErrorKind::ForeignRegistration,
-        BatchErrorKind::Removed,
+    judge(
+        &[
+            InsertError::Closed,
+            InsertError::OutOfMemory,
+            InsertError::RetiredLimit,
+            InsertError::ForeignOps,
+            InsertError::Forked,
+        ]
+        .each_ref()
+        .map(as_error),
+    );
+    judge(
+        &[
+            RemoveError::OutOfMemory,
+            RemoveError::Held,
+            RemoveError::WouldDeadlock,
+            RemoveError::ForeignRegistration,
+            RemoveError::Forked,
+        ]
+        .each_ref()
+        .map(as_error),
+    );
+    let reasons = [
+        BatchError::Closed,
+        BatchError::OutOfMemory,
+        BatchError::RetiredLimit,
+        BatchError::ForeignOps,
+        BatchError::ForeignRegistration,
+        BatchError::Removed,
+        BatchError::Forked,
     ];
-    judge(&kinds.each_ref().map(as_error));
-    judge(&[&FindManyError::LengthMismatch, &CloseError::OutOfMemory, &CloseError::Forked]);
+    judge(&reasons.each_ref().map(as_error));
+    judge(&[&UpdateError::OutOfMemory, &UpdateError::RetiredLimit, &UpdateError::Closed, &UpdateError::Removed]);
+    judge(&[&UpdateError::Forked, &WouldBlock, &FindManyError::LengthMismatch, &CloseError::OutOfMemory]);
     judge(&[&BeginError::Removed, &BeginError::NotCovered, &BeginError::Closed, &BeginError::WouldDeadlock]);
     judge(&[&BeginError::TimedOut, &WaitError::WouldDeadlock, &WaitError::TimedOut]);
-    judge(&[&TryInvalidateError::WouldBlock, &TryInvalidateError::Forked]);
-    judge(&[&WaitError::Forked, &BeginError::WouldWait, &UpdateError::Closed, &UpdateError::Removed]);
-    assert_eq!(format!("{:?}", InsertError::Closed(1)), format!("{:?}", InsertError::Closed("a payload")));
+    judge(&[&TryInvalidateError::WouldBlock, &TryInvalidateError::Forked, &BeginError::WouldWait]);
+    judge(&[&CloseError::Forked, &CloseError::OutOfMemory]);
+    judge(&[&WaitError::Forked, &WaitError::TimedOut]);
+}
+
+#[test]
+fn a_reason_is_the_same_by_whichever_call() {
+    let _turn = together();
+    for (of_one, of_many) in [
+        (InsertError::Closed, BatchError::Closed),
+        (InsertError::OutOfMemory, BatchError::OutOfMemory),
+        (InsertError::RetiredLimit, BatchError::RetiredLimit),
+        (InsertError::ForeignOps, BatchError::ForeignOps),
+        (InsertError::Forked, BatchError::Forked),
+    ] {
+        assert_eq!((BatchError::from(of_one), of_one.to_string()), (of_many, of_many.to_string()));
+    }
 }
 
 fn as_error<E: Error>(error: &E) -> &dyn Error {
@@ -53,29 +89,35 @@ fn a_refusal_gives_back_what_it_was_about() {
     let _turn = together();
     let index = NotifierIndex::new();
     let ops = index.register_passive_ops();
-    let registration = || index.insert(&ops, between(1, 2), 7).unwrap();
-    let refusals = [
-        RemoveError::OutOfMemory(registration()),
-        RemoveError::Held(registration()),
-        RemoveError::WouldDeadlock(registration()),
-    ];
-    judge(&refusals.each_ref().map(as_error));
-    for refusal in refusals {
-        assert!(format!("{refusal:?}").len() > 10);
-        assert_eq!(refusal.into_registration().interval(), between(1, 2));
-    }
-    let payloads = [InsertError::Closed(3), InsertError::OutOfMemory(3), InsertError::RetiredLimit(3)];
-    assert_eq!(payloads.map(InsertError::into_payload), [3; 3]);
+    let registration = index.insert(&ops, between(1, 2), 7).unwrap();
+    let held = registration.hold();
+    let refused = registration.remove_if_unheld().unwrap_err();
+    assert_eq!(
+        (refused.to_string(), RemoveError::Held.to_string()),
+        (as_error(&refused).to_string(), refused.to_string())
+    );
+    // Says nothing of what comes back, which need not be fit to be shown.
+    assert_eq!(format!("{refused:?}"), "Refused { reason: Held, .. }");
+    assert_eq!(refused.value.interval(), between(1, 2));
+    drop(held);
     index.close().unwrap();
-    let many = index.insert_many(&ops, vec![(between(1, 2), 8)]).unwrap_err();
-    judge(&[&many]);
-    assert!(format!("{many:?}").len() > 10 && many.items == [(between(1, 2), 8)]);
+    let many = index.insert_many(&ops, [(between(1, 2), 8)]).unwrap_err();
+    assert_eq!(many.value.collect::<Vec<_>>(), [(between(1, 2), 8)]);
     let mut batch = index.batch();
     let _ = batch.insert(&ops, between(1, 2), 8).unwrap();
     let refused = batch.commit().unwrap_err();
-    assert_eq!((refused.kind(), refused.to_string()), (BatchErrorKind::Closed, BatchErrorKind::Closed.to_string()));
-    assert!(format!("{refused:?}").len() > 10);
-    assert_eq!(refused.into_batch().len(), 1);
+    assert_eq!((refused.reason, refused.to_string()), (BatchError::Closed, BatchError::Closed.to_string()));
+    assert_eq!(refused.value.len(), 1);
+    let why = || -> Result<(), Box<dyn Error>> {
+        let _one = index.insert(&ops, between(1, 2), 9)?;
+        Ok(())
+    };
+    assert_eq!(why().unwrap_err().to_string(), InsertError::Closed.to_string());
+    let reason = || -> Result<(), InsertError> {
+        let _many = index.insert_many(&ops, (0..3).map(|at| (Interval::point(at), at)))?;
+        Ok(())
+    };
+    assert_eq!(reason(), Err(InsertError::Closed));
 }
 
 /// `text` names what the handle is and holds what is known of it.

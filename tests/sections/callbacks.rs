@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use notifier_index::{
-    BeginError, Config, Interval, NotifierIndex, Ops, Reason, RemoveError, TryInvalidateError, WaitError, WouldBlock,
+    BeginError, Config, Interval, NotifierIndex, Ops, Reason, Refused, RemoveError, TryInvalidateError, WaitError,
+    WouldBlock,
 };
 use parking_lot::Mutex;
 
@@ -126,7 +127,9 @@ fn what_would_wait_for_itself_is_refused() {
         assert!(!registration.read_retry(registration.read_begin(between(6, 99)).unwrap()), "beside the own section");
         assert_eq!(index.barrier(), Err(WaitError::WouldDeadlock));
         let version = index.version();
-        let Err(RemoveError::WouldDeadlock(registration)) = registration.remove() else { panic!("not refused") };
+        let Err(Refused { reason: RemoveError::WouldDeadlock, value: registration, .. }) = registration.remove() else {
+            panic!("not refused")
+        };
         assert_eq!((index.version(), *registration.payload()), (version, 7), "it stands as before");
         *parts.1.lock() = Some(registration);
     });

@@ -86,7 +86,7 @@ fn many_that_refuse_are_told_in_linear_time() {
     is_about_linear([1_000, 16_000], |count| {
         let index = NotifierIndex::new();
         let ops = index.register_ops::<Refuses>();
-        let items = (0..count).map(|at| (Interval::point(at), Refuses)).collect();
+        let items = (0..count).map(|at| (Interval::point(at), Refuses));
         let _all = index.insert_many(&ops, items).unwrap();
         let elapsed = telling_all(&index);
         assert_eq!(index.stats().callbacks_refused, count);
@@ -115,7 +115,7 @@ fn dying_siblings_are_told_once_in_linear_time() {
     is_about_linear([1_000, 16_000], |count| {
         let index = NotifierIndex::new();
         let ops = index.register_ops::<Sibling>();
-        let items = (1..=count).map(|at| (Interval::point(at), Sibling::default())).collect();
+        let items = (1..=count).map(|at| (Interval::point(at), Sibling::default()));
         let others = index.insert_many(&ops, items).unwrap();
         let held: Vec<_> = others.iter().map(Registration::hold).collect();
         let first = Sibling { others: Mutex::new(others), ..Sibling::default() };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use notifier_index::{BeginError, Event, InsertError, Interval, NotifierIndex, Reason, RemoveError};
+use notifier_index::{BeginError, Event, InsertError, Interval, NotifierIndex, Reason, Refused, RemoveError};
 use parking_lot::Mutex;
 
 use crate::scope::scope;
@@ -154,7 +154,7 @@ fn a_callback_of_an_overflowing_section_is_known_to_its_thread() {
     let far = Interval::point(1 << 20);
     let probe = Probe::doing(move |_| {
         let (victim, stranger) = given.lock().take().unwrap();
-        assert!(matches!(victim.remove(), Err(RemoveError::WouldDeadlock(_))));
+        assert!(matches!(victim.remove(), Err(Refused { reason: RemoveError::WouldDeadlock, .. })));
         assert!(inner.upgrade().unwrap().barrier().is_err());
         assert!(stranger.remove().is_ok() && elsewhere.barrier().is_ok());
     });
@@ -269,7 +269,10 @@ fn close_releases_each_notifier_once() {
         }
     });
     assert!(registrations.iter().all(|one| (one.payload().calls(), one.payload().finishes()) == (1, 1)));
-    assert!(matches!(index.insert(&ops, Interval::point(1), release()), Err(InsertError::Closed(_))));
+    assert!(matches!(
+        index.insert(&ops, Interval::point(1), release()),
+        Err(Refused { reason: InsertError::Closed, .. })
+    ));
     assert_eq!(registrations[0].read_begin(Interval::point(0)).unwrap_err(), BeginError::Closed);
     assert!(index.pin().find(&ops, Interval::point(7)).is_some());
     let version = index.version();

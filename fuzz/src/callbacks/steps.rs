@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use notifier_index::{Interval, RemoveError};
+use notifier_index::{Interval, Refused, RemoveError};
 
 use super::machine::{DEEPEST, MOST, Machine, Standing};
 use super::sections::Actor;
@@ -93,7 +93,7 @@ impl Machine {
         let in_a_callback = !self.state().callbacks.is_empty();
         match one.registration.remove() {
             Ok(_) => assert!(!in_a_callback, "a removal that could wait for itself"),
-            Err(RemoveError::WouldDeadlock(registration)) => {
+            Err(Refused { reason: RemoveError::WouldDeadlock, value: registration, .. }) => {
                 assert!(in_a_callback);
                 self.state().standing.insert(id, Standing { registration, bounds: one.bounds });
             }

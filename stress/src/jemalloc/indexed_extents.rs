@@ -99,7 +99,7 @@ impl ExtentIndex for IndexedExtents {
         // R6: torn down and published under the mirror's lock. Deferred, and nobody waits for callbacks that may run:
         // a hook waits for nobody, and the payload that they look at lives as long as they do.
         let _locked = self.mirror.forget_locked(span(handle.interval()));
-        let removal = handle.remove_deferred().map_err(|refused| refused.into_registration())?;
+        let removal = handle.remove_deferred().map_err(|refused| refused.value)?;
         Ok(removal.version())
     }
 

@@ -104,8 +104,8 @@ fn commit<'b>(seat: &Seat, batch: Batch<'b>, log: &[Change], is_aborted: bool) -
             Ok(committed)
         }
         Err(error) => {
-            changes::note_refusal(seat, error.kind());
-            Err(error.into_batch())
+            changes::note_refusal(seat, error.reason);
+            Err(error.value)
         }
     }
 }

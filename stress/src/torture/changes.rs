@@ -1,6 +1,6 @@
 //! Changes one by one, each logged with the version that it returned.
 
-use notifier_index::{BatchErrorKind, FoundOrInserted, Held, InsertError, Registration, UpdateError, WaitError};
+use notifier_index::{BatchError, FoundOrInserted, Held, Registration, UpdateError, WaitError};
 use parking_lot::RwLockWriteGuard;
 
 use super::actor::Actor;
@@ -38,27 +38,18 @@ pub(crate) fn actor(seat: &Seat, slot: Option<usize>, mirror: Option<Arc<Mirror>
 }
 
 /// A change was refused, as it may be.
-pub(crate) fn note_refusal(seat: &Seat, kind: BatchErrorKind) {
-    match kind {
-        BatchErrorKind::RetiredLimit => {
+pub(crate) fn note_refusal(seat: &Seat, reason: BatchError) {
+    match reason {
+        BatchError::RetiredLimit => {
             seat.mark(Mark::RefusedByLimit);
             std::thread::yield_now();
         }
-        BatchErrorKind::Closed => {
+        BatchError::Closed => {
             seat.mark(Mark::RefusedByClose);
             let is_closing = seat.world.is_closing.load(Ordering::SeqCst);
             seat.expect(is_closing, || "refused as closed before anybody closed".to_owned());
         }
         other => seat.fault(|| format!("a change was refused: {other}")),
-    }
-}
-
-fn kind<N>(error: &InsertError<N>) -> BatchErrorKind {
-    match error {
-        InsertError::RetiredLimit(_) => BatchErrorKind::RetiredLimit,
-        InsertError::Closed(_) => BatchErrorKind::Closed,
-        InsertError::ForeignOps(_) => BatchErrorKind::ForeignOps,
-        _ => BatchErrorKind::OutOfMemory,
     }
 }
 
@@ -81,8 +72,8 @@ pub(crate) fn insert_at(
             Some(Entry { id, owner, registration })
         }
         Err(error) => {
-            note_refusal(seat, kind(&error));
-            seat.expect(error.into_payload().id == id, || "an insertion gave back another payload".to_owned());
+            note_refusal(seat, error.reason.into());
+            seat.expect(error.value.id == id, || "an insertion gave back another payload".to_owned());
             None
         }
     }
@@ -114,7 +105,7 @@ pub(crate) fn find_or_insert(seat: &Seat) {
             seat.mark(Mark::InsertedInstead);
             *place = Some(Entry { id, owner, registration });
         }
-        Err(error) => note_refusal(seat, kind(&error)),
+        Err(error) => note_refusal(seat, error.reason.into()),
     }
 }
 
@@ -156,8 +147,8 @@ pub(crate) fn insert_many_of(seat: &Seat, owner: Owner) {
             }
         }
         Err(error) => {
-            seat.expect(error.items.len() == changes.len(), || "not all items came back".to_owned());
-            note_refusal(seat, error.reason);
+            seat.expect(error.value.count() == changes.len(), || "not all items came back".to_owned());
+            note_refusal(seat, error.reason.into());
         }
     }
 }
@@ -191,7 +182,7 @@ pub(crate) fn update_to(seat: &Seat, registration: &Registration<Actor>, id: Not
             seat.log_change(started, version, Change::Update { id, span: to });
             return true;
         }
-        Err(UpdateError::RetiredLimit) => note_refusal(seat, BatchErrorKind::RetiredLimit),
+        Err(UpdateError::RetiredLimit) => note_refusal(seat, BatchError::RetiredLimit),
         Err(error) => seat.fault(|| format!("an update was refused: {error}")),
     }
     false
@@ -227,7 +218,7 @@ pub(crate) fn remove_entry(seat: &Seat, entry: Entry, is_deferred: bool) -> Opti
             Err(error) => {
                 seat.expect(seat.is_in_callback(), || format!("a removal was refused: {error}"));
                 seat.mark(Mark::WouldDeadlock);
-                return back(error.into_registration());
+                return back(error.value);
             }
         }
     }
@@ -246,7 +237,7 @@ pub(crate) fn remove_entry(seat: &Seat, entry: Entry, is_deferred: bool) -> Opti
         }
         Err(error) => {
             seat.fault(|| format!("a deferred removal was refused: {error}"));
-            back(error.into_registration())
+            back(error.value)
         }
     }
 }

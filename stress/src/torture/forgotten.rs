@@ -33,7 +33,7 @@ pub(crate) fn scene(faults: &Arc<Faults>, marks: &mut Marks) {
         format!("under a forgotten guard {MOST_CHANGES} changes ended with {refused:?}")
     });
     let refused = insert(NOTIFIERS);
-    let is_refused = matches!(refused, Err(InsertError::RetiredLimit(_)));
+    let is_refused = refused.as_ref().is_err_and(|refused| refused.reason == InsertError::RetiredLimit);
     faults.expect(is_refused, || "under a forgotten guard an insertion goes beyond the limit".to_owned());
     let retired = index.stats().retired_bytes;
     faults.expect((LIMIT..LIMIT + SLACK).contains(&retired), || format!("{retired} bytes are retired"));

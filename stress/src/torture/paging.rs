@@ -169,7 +169,7 @@ fn update_in_batch(seat: &Seat, entry: &Entry, bounds: Span) -> bool {
             true
         }
         Err(error) => {
-            changes::note_refusal(seat, error.kind());
+            changes::note_refusal(seat, error.reason);
             false
         }
     }

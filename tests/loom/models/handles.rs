@@ -59,6 +59,34 @@ pub(crate) const CLAIMS: Model = Model {
     },
 };
 
+/// A carve that splits what another thread moves: the right half is made for the bounds that are split, and neither change
+/// is lost.
+pub(crate) const CARVE: Model = Model {
+    name: "carve_against_an_update",
+    twins: &["stale_half", "lost_update"],
+    preemptions: 3,
+    hunting: 2,
+    floor: 12_000,
+    run: || {
+        let index = Arc::new(NotifierIndex::new());
+        let ops = index.register_passive_ops::<u64>();
+        let registration = index.insert(&ops, interval(0, 29), 0).unwrap();
+        let theirs = Arc::clone(&index);
+        let other = thread::spawn(move || theirs.carve(&ops, interval(10, 19), |whole| whole.last()).unwrap());
+        registration.update(interval(0, 39)).unwrap();
+        let carved = other.join().unwrap();
+        let right = carved.right_halves.first().unwrap();
+        assert_eq!(
+            (right.interval().start(), right.interval().last()),
+            (20, *right.payload()),
+            "made for other bounds"
+        );
+        let left = registration.interval();
+        assert!(left == interval(0, 9) || left == interval(0, 39), "an update was lost: {left}");
+        assert_eq!(left == interval(0, 9), *right.payload() == 39, "not one after the other");
+    },
+};
+
 /// Whoever removes what `clear` has just taken away finds it marked as removed when that returns.
 pub(crate) const CLEAR: Model = Model {
     name: "removal_against_clear",

@@ -3,7 +3,7 @@
 use super::interval;
 use crate::runner::Model;
 use loom::thread;
-use notifier_index::{InsertError, Interval, Invalidating, Notifier, NotifierIndex, Reason, WouldBlock};
+use notifier_index::{InsertError, Interval, Invalidating, Notifier, NotifierIndex, Reason, Refused, WouldBlock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -137,7 +137,7 @@ pub(crate) const CLOSE: Model = Model {
         index.close().unwrap();
         match inserter.join().unwrap() {
             Ok(_registration) => assert_eq!(told.load(Ordering::Relaxed), 1, "registered, and not told"),
-            Err(InsertError::Closed(_)) => assert_eq!(told.load(Ordering::Relaxed), 0),
+            Err(Refused { reason: InsertError::Closed, .. }) => assert_eq!(told.load(Ordering::Relaxed), 0),
             Err(other) => panic!("{other}"),
         }
     },

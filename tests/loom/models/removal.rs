@@ -6,7 +6,8 @@ use loom::cell::UnsafeCell;
 use loom::sync::Mutex;
 use loom::thread;
 use notifier_index::{
-    Event, Invalidating, Notifier, NotifierIndex, Reason, Registration, Removal, RemoveError, WaitError, WouldBlock,
+    Event, Invalidating, Notifier, NotifierIndex, Reason, Refused, Registration, Removal, RemoveError, WaitError,
+    WouldBlock,
 };
 use std::sync::Arc;
 
@@ -105,7 +106,7 @@ impl Notifier for Leaver {
         let registration = self.registration.lock().unwrap().take();
         if let Some(registration) = registration {
             let registration = match registration.remove() {
-                Err(RemoveError::WouldDeadlock(registration)) => registration,
+                Err(Refused { reason: RemoveError::WouldDeadlock, value: registration, .. }) => registration,
                 _ => panic!("removed, and waited for itself"),
             };
             let removal = registration.remove_deferred().unwrap();

@@ -185,6 +185,52 @@ pub(crate) const BATCH: Model = Model {
     },
 };
 
+/// A carve that takes a filler's addresses away: the same as an update for what is cut, and the right half is told.
+pub(crate) const CARVE: Model = Model {
+    name: "carve_against_a_filler",
+    twins: &["no_raise", "skip_retry"],
+    preemptions: 3,
+    hunting: 2,
+    floor: 4_300,
+    run: || {
+        let (index, source) = (Arc::new(NotifierIndex::new()), Source::new());
+        let ops = index.register_ops::<Mirror>();
+        let registration = Arc::new(index.insert(&ops, interval(0, 29), Mirror::new()).unwrap());
+        let (theirs, origin) = (Arc::clone(&registration), Arc::clone(&source));
+        let filler = thread::spawn(move || fill(&theirs, &origin));
+        let mut entry = registration.payload().0.lock().unwrap();
+        *entry = None;
+        let carved = index.carve(&ops, range(), |_| Mirror::new()).unwrap();
+        drop(entry);
+        source.change(&index);
+        filler.join().unwrap();
+        assert_eq!(registration.payload().get(), None, "filled where it was carved");
+        assert_eq!((carved.cut, carved.right_halves.len()), (1, 1));
+    },
+};
+
+/// A carve against a filler of what it removes.
+pub(crate) const CARVE_REMOVES: Model = Model {
+    name: "carve_removes_against_a_filler",
+    twins: &["no_mark", "skip_retry"],
+    preemptions: 4,
+    hunting: 3,
+    floor: 5_000,
+    run: || {
+        let (index, source) = (Arc::new(NotifierIndex::new()), Source::new());
+        let ops = index.register_ops::<Mirror>();
+        let registration = Arc::new(index.insert(&ops, range(), Mirror::new()).unwrap());
+        let (theirs, origin) = (Arc::clone(&registration), Arc::clone(&source));
+        let filler = thread::spawn(move || fill(&theirs, &origin));
+        let mut entry = registration.payload().0.lock().unwrap();
+        *entry = None;
+        let carved = index.carve(&ops, Interval::FULL, |_| unreachable!()).unwrap();
+        drop(entry);
+        filler.join().unwrap();
+        assert_eq!((carved.removed, registration.payload().get()), (1, None), "filled after the removal");
+    },
+};
+
 /// A removal against a filler: what is filled after it would stay for ever (R6).
 pub(crate) const REMOVAL: Model = Model {
     name: "removal_against_a_filler",

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 use notifier_index::{
-    BeginError, InsertError, Interval, Invalidating, Notifier, NotifierIndex, Ops, Reason, Registration, WouldBlock,
+    BeginError, InsertError, Interval, Invalidating, Notifier, NotifierIndex, Ops, Reason, Refused, Registration,
+    WouldBlock,
 };
 use shuttle::sync::Mutex;
 
@@ -61,7 +62,7 @@ impl World {
                 assert!(!was_closed, "inserted after the return of close");
                 Some(registration)
             }
-            Err(InsertError::Closed(_)) => {
+            Err(Refused { reason: InsertError::Closed, .. }) => {
                 near::miss("refused insertions");
                 None
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 use notifier_index::{
-    Invalidating, Notifier, NotifierIndex, Ops, Registration, Removal, RemoveError, WaitError, WouldBlock,
+    Invalidating, Notifier, NotifierIndex, Ops, Refused, Registration, Removal, RemoveError, WaitError, WouldBlock,
 };
 use shuttle::sync::Mutex;
 
@@ -56,7 +56,9 @@ struct Told {
 impl Told {
     fn hunt(&self, prey: &Prey) {
         let Some(victim) = prey.registered.lock().unwrap().take() else { return };
-        let Err(RemoveError::WouldDeadlock(victim)) = victim.remove() else { panic!("a removal that may wait") };
+        let Err(Refused { reason: RemoveError::WouldDeadlock, value: victim, .. }) = victim.remove() else {
+            panic!("a removal that may wait")
+        };
         victim.payload().record.is_going.store(true, SeqCst);
         let removal = victim.remove_deferred().unwrap();
         // Refused only where it would have to wait.
