@@ -9,6 +9,8 @@ use notifier_index::{BatchError, BeginError, Config, Interval, NotifierIndex, Op
 use proptest::prelude::*;
 
 use crate::canary::Canary;
+use crate::draws::Draws;
+use crate::scope::scope;
 use crate::turn::{alone, maintain_alone, together};
 use crate::ways::{between, ids};
 
@@ -251,4 +253,49 @@ fn a_refused_carve_gives_the_payloads_back() {
     assert_eq!((index.version(), content(&index, &ops)), before);
     assert_eq!(index.carve(&ops, between(90, 99), |_| unreachable!()).unwrap().cut, 3);
     assert_eq!(index.carve(&ops, Interval::FULL, |_| unreachable!()).unwrap().removed, 3);
+}
+
+/// Addresses that one thread has for itself; notifiers reach over the borders.
+const REGION: u64 = 64;
+const THREADS: u64 = 4;
+const ROUNDS: u64 = 400;
+
+/// Carves and inserts within the thread's own region, and knows after each step how often each address of it is covered.
+fn keep_house(index: &NotifierIndex, ops: &Ops<Canary>, region: u64) {
+    let mut covers = [1_usize; REGION as usize];
+    let mut draw = Draws::new(region + 1);
+    for round in 0..ROUNDS {
+        let (first, second) = (draw.below(REGION), draw.below(REGION));
+        let (first, last) = (first.min(second), first.max(second));
+        let range = between(region * REGION + first, region * REGION + last);
+        let touched = &mut covers[first as usize..=last as usize];
+        if round % 2 == 0 {
+            let carved = index.carve(ops, range, |whole| Canary::new(whole.payload().id())).unwrap();
+            carved.right_halves.into_iter().for_each(notifier_index::Registration::detach);
+            touched.fill(0);
+        } else {
+            index.insert(ops, range, Canary::new(region)).unwrap().detach();
+            touched.iter_mut().for_each(|covers| *covers += 1);
+        }
+        let view = index.snapshot();
+        let found = |address| view.find_all(ops, region * REGION + address).map(|hit| hit.payload().id()).count();
+        assert!((0..REGION).map(found).eq(covers), "thread {region}, round {round}, {range}");
+    }
+}
+
+#[test]
+fn carves_beside_carves_take_away_what_they_say_and_no_more() {
+    let _turn = together();
+    let index = NotifierIndex::new();
+    let ops = index.register_passive_ops();
+    index.insert(&ops, between(0, THREADS * REGION - 1), Canary::new(99)).unwrap().detach();
+    scope(|scope| {
+        for region in 0..THREADS {
+            let index = &index;
+            scope.spawn(move || keep_house(index, &ops, region));
+        }
+    });
+    assert_eq!(index.pin().view().check(), Ok(()));
+    let all = index.carve(&ops, Interval::FULL, |_| unreachable!()).unwrap();
+    assert!(all.removed > 0 && all.cut == 0 && index.is_empty());
 }

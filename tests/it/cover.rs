@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use notifier_index::{Interval, NotifierIndex, Ops, Registration, View};
 
 use crate::canary::Canary;
+use crate::draws::Draws;
 use crate::forget::forget;
 use crate::scope::{Handle, scope};
 use crate::turn::together;
@@ -22,18 +23,6 @@ const PART_BYTES: u64 = 4096;
 const STEPS: usize = 1500;
 const MOST_STEPS: usize = 200_000;
 const SEEN_AT_LEAST: u64 = 500;
-
-/// A small generator of its own for each thread (xorshift).
-struct Draws(u64);
-
-impl Draws {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-}
 
 fn whole() -> Interval {
     between(0, PARTS * PART_BYTES - 1)
@@ -97,7 +86,7 @@ fn split_and_merge(
     mut pieces: Vec<Registration<Canary>>,
     (seed, seen): (u64, &AtomicU64),
 ) {
-    let mut draws = Draws(seed);
+    let mut draws = Draws::new(seed);
     for step in 0..MOST_STEPS {
         if step >= STEPS && seen.load(Ordering::Relaxed) >= SEEN_AT_LEAST {
             break;
@@ -113,7 +102,7 @@ fn split_and_merge(
 }
 
 fn hammer(index: &NotifierIndex, ops: &Ops<Canary>, way: Way, done: &AtomicBool, seen: &AtomicU64) {
-    let (mut eyes, mut draws, mut newest) = (Eyes::new(index), Draws(way as u64 + 1), 0);
+    let (mut eyes, mut draws, mut newest) = (Eyes::new(index), Draws::new(way as u64 + 1), 0);
     while !done.load(Ordering::Relaxed) {
         eyes.look(way, |view| {
             assert!(view.version() >= newest, "a version older than one seen before");

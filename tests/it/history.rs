@@ -10,6 +10,7 @@ use stress::model::{Change, Query};
 use stress::span::{NotifierId, Owner, Span};
 
 use crate::canary::Canary;
+use crate::draws::Draws;
 use crate::forget::forget;
 use crate::scope::scope;
 use crate::turn::together;
@@ -41,7 +42,7 @@ struct Runner<'c> {
     course: &'c Course,
     recorder: Recorder,
     eyes: Eyes<'c>,
-    draws: u64,
+    draws: Draws,
     mine: Vec<(NotifierId, Owner, Registration<Canary>)>,
     owners: Vec<Owner>,
 }
@@ -54,17 +55,14 @@ impl<'c> Runner<'c> {
             course,
             recorder: Recorder::new(race.steps * 4, race.steps * 4),
             eyes: Eyes::new(&course.index),
-            draws: 0x9e37_79b9_7f4a_7c15 ^ (number as u64 + 1),
+            draws: Draws::new(number as u64 + 1),
             mine: Vec::new(),
             owners: (0..race.owner_count as Owner).filter(owns).collect(),
         }
     }
 
     fn below(&mut self, bound: u64) -> u64 {
-        self.draws ^= self.draws << 13;
-        self.draws ^= self.draws >> 7;
-        self.draws ^= self.draws << 17;
-        self.draws % bound
+        self.draws.below(bound)
     }
 
     fn span(&mut self) -> Span {

@@ -12,6 +12,7 @@ mod canary;
 mod carve;
 mod change;
 mod cover;
+mod draws;
 mod figures;
 mod find;
 mod forget;
