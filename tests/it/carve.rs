@@ -278,7 +278,8 @@ fn keep_house(index: &NotifierIndex, ops: &Ops<Canary>, region: u64) {
             touched.iter_mut().for_each(|covers| *covers += 1);
         }
         let view = index.snapshot();
-        let found = |address| view.find_all(ops, region * REGION + address).map(|hit| hit.payload().id()).count();
+        let found =
+            |address| view.find_all(ops, region * REGION + address).inspect(|hit| _ = hit.payload().id()).count();
         assert!((0..REGION).map(found).eq(covers), "thread {region}, round {round}, {range}");
     }
 }
