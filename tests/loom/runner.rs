@@ -2,7 +2,7 @@
 
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::models::MODELS;
@@ -35,6 +35,7 @@ pub(crate) fn main() -> ExitCode {
         ["twins"] => run_twins(),
         ["mutants"] => mutants::run_mutants(),
         ["hunt"] => hunt(),
+        [] => run_all(),
         names => run_models(names),
     };
     ExitCode::from(u8::from(failed))
@@ -50,6 +51,43 @@ fn sabotage() {
 #[cfg(not(busted))]
 fn sabotage() {
     assert!(std::env::var("BUSTED").is_err(), "BUSTED needs --cfg busted");
+}
+
+/// Every model in a process of its own, as many at once as there are processors, the longest first. True if one has failed.
+fn run_all() -> bool {
+    let begun = Instant::now();
+    let mut models: Vec<&Model> = MODELS.iter().collect();
+    models.sort_by_key(|model| std::cmp::Reverse(model.floor));
+    let (next, total, failed) = (AtomicUsize::new(0), AtomicU64::new(0), AtomicUsize::new(0));
+    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                while let Some(model) = models.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    match run_alone(model) {
+                        Some(executions) => _ = total.fetch_add(executions, Ordering::Relaxed),
+                        None => _ = failed.fetch_add(1, Ordering::Relaxed),
+                    }
+                }
+            });
+        }
+    });
+    let (total, failed) = (total.into_inner(), failed.into_inner());
+    println!("{} models, {total} executions, {:.1} s", models.len(), begun.elapsed().as_secs_f64());
+    println!("models: {} passed, {failed} failed", models.len() - failed);
+    failed > 0
+}
+
+/// Runs one model in a process of its own and shows what that says; how many executions it had, if it passed.
+fn run_alone(model: &Model) -> Option<u64> {
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    let output = command.arg(model.name).stderr(Stdio::inherit()).output().expect("a process");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let line = text.lines().find(|line| line.starts_with(model.name)).unwrap_or(model.name);
+    println!("{line}{}", if output.status.success() { "" } else { "  FAILED" });
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let executions = words.windows(2).find(|pair| pair[1] == "executions").and_then(|pair| pair[0].parse().ok());
+    executions.filter(|_| output.status.success())
 }
 
 /// True if a model has shrunk. A model that fails panics.
