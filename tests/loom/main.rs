@@ -7,7 +7,7 @@
 //!   NAME...        these models
 //!   twins          every model with the sabotages that it is there for: each must fail
 //!   mutants        every ordering of `src`, weakened: the models must fail, or `docs/orderings.md` lists why not
-//!   hunt           every model, as quick as for one mutant
+//!   hunt NAME...   every model, these first, as quick as for one mutant
 //! ```
 //!
 //! `BUSTED=NAME` switches a sabotage on, `WEAKEN=FILE:LINE` weakens one ordering (`src/sync/weaken.rs`).

@@ -38,7 +38,9 @@ pub(crate) fn run_mutants() -> bool {
     for mutant in &mutants {
         match &mutant.row {
             None => wrong.push(format!("{} has no [O..] above it", mutant.name)),
-            Some(row) if !rows.contains(row) => wrong.push(format!("{} names {row}, which has no row", mutant.name)),
+            Some(row) if !rows.contains_key(row) => {
+                wrong.push(format!("{} names {row}, which has no row", mutant.name))
+            }
             Some(_) => {}
         }
     }
@@ -49,7 +51,7 @@ pub(crate) fn run_mutants() -> bool {
             .filter(|name| !names.contains(name.as_str()))
             .map(|name| format!("{name} is listed and does not exist")),
     );
-    let killed = hunt_all(&mutants, &listed, &mut wrong);
+    let killed = hunt_all(&mutants, &rows, &listed, &mut wrong);
     wrong.iter().for_each(|wrong| println!("WRONG: {wrong}"));
     println!(
         "killed {killed} of {} mutants, {} listed, {:.0} s",
@@ -61,14 +63,21 @@ pub(crate) fn run_mutants() -> bool {
     !wrong.is_empty()
 }
 
-fn hunt_all(mutants: &[Mutant], listed: &BTreeMap<String, String>, wrong: &mut Vec<String>) -> usize {
+fn hunt_all(
+    mutants: &[Mutant],
+    rows: &BTreeMap<String, Vec<&str>>,
+    listed: &BTreeMap<String, String>,
+    wrong: &mut Vec<String>,
+) -> usize {
     let (next, results) = (AtomicUsize::new(0), Mutex::new((0, Vec::new())));
     std::thread::scope(|scope| {
         for _ in 0..WORKERS {
             scope.spawn(|| {
                 while let Some(mutant) = mutants.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let begun = Instant::now();
-                    let verdict = run_apart(&["hunt"], "WEAKEN", &mutant.site, LIMIT);
+                    let killers = mutant.row.as_ref().and_then(|row| rows.get(row)).into_iter().flatten();
+                    let words: Vec<&str> = std::iter::once("hunt").chain(killers.copied()).collect();
+                    let verdict = run_apart(&words, "WEAKEN", &mutant.site, LIMIT);
                     let told = note(results.lock().expect("no worker panics"), mutant, listed, &verdict);
                     println!("{:<44} {told} ({:.1} s)", mutant.name, begun.elapsed().as_secs_f64());
                 }
@@ -113,9 +122,15 @@ fn listed_in(docs: &str) -> BTreeMap<String, String> {
     docs.lines().filter_map(entry).collect()
 }
 
-/// The rows of the table: `[O1]` and so on.
-fn rows_of(docs: &str) -> BTreeSet<String> {
-    docs.lines().filter_map(|line| Some(line.strip_prefix("| ")?.split_once(" |")?.0.to_owned())).collect()
+/// The rows of the table, `[O1]` and so on, and the models that each names: they are hunted first.
+fn rows_of(docs: &str) -> BTreeMap<String, Vec<&str>> {
+    docs.lines().filter_map(row_of).collect()
+}
+
+fn row_of(line: &str) -> Option<(String, Vec<&str>)> {
+    let (name, _) = line.strip_prefix("| ")?.split_once(" |")?;
+    let (_, checks) = line.strip_suffix('|')?.rsplit_once('|')?;
+    Some((name.to_owned(), checks.split('`').skip(1).step_by(2).collect()))
 }
 
 fn all_mutants(root: &Path) -> Vec<Mutant> {

@@ -34,7 +34,7 @@ pub(crate) fn main() -> ExitCode {
     let failed = match words.as_slice() {
         ["twins"] => run_twins(),
         ["mutants"] => mutants::run_mutants(),
-        ["hunt"] => hunt(),
+        ["hunt", first @ ..] => hunt(first),
         [] => run_all(),
         names => run_models(names),
     };
@@ -113,10 +113,11 @@ fn run_models(names: &[&str]) -> bool {
     failed > 0
 }
 
-/// All models as quick as they are worth it, the quickest first. False: a model that fails panics.
-fn hunt() -> bool {
+/// All models as quick as they are worth it, those named first and then the quickest. False: a model that fails panics.
+fn hunt(first: &[&str]) -> bool {
     let mut models: Vec<&Model> = MODELS.iter().collect();
-    models.sort_by_key(|model| model.floor * model.hunting as u64 / model.preemptions as u64);
+    let steps = |model: &Model| model.floor * model.hunting as u64 / model.preemptions as u64;
+    models.sort_by_key(|model| (!first.contains(&model.name), steps(model)));
     for model in models {
         eprintln!("model {}", model.name);
         explore(model, model.hunting);
