@@ -52,7 +52,7 @@ macro_rules! must_be_used {
 
 /// They prove a payload's type by identity: what goes in by one type must come out by the same.
 #[allow(non_snake_case)]
-pub mod invariant {
+pub mod owner_handles_are_invariant {
     invariant! { Ops InsertKey }
 }
 
