@@ -17,7 +17,6 @@ use crate::ops::Ops;
 use crate::record::{self, Header, NewRecord};
 use crate::registration::{Located, Locator, RawRegistration, Registration, remove_orphans};
 use crate::shared::SharedEngine;
-use crate::tuning::RELEASE_BUDGET;
 
 /// Numbers the batches of a process, so that a key knows its own. Never reused.
 static BATCHES: Identities = Identities::new();
@@ -252,7 +251,7 @@ impl<'a> Batch<'a> {
     /// # Errors
     /// [`Refused`] with the batch; nothing was changed.
     pub fn commit(mut self) -> Result<Committed, Refused<BatchError, Self>> {
-        self.engine.release(RELEASE_BUDGET);
+        self.engine.release_before(self.changes.len());
         remove_orphans(self.engine);
         let grows = self.changes.iter().any(|change| !matches!(change, Change::Remove(..)));
         let limit = if grows { Limit::Heeded } else { Limit::Exceeded };

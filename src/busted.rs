@@ -10,8 +10,8 @@ use crate::sync::Ordering;
 pub(crate) enum Sabotage {
     /// Retired memory is reused at once, whoever still looks at it. Must fail: `stress jemalloc --break early-free`.
     EarlyFree,
-    /// A writer leaves the mirror where it was. Must fail: the tests of `agree`.
-    MirrorBehind,
+    /// A reader stays with the version that it has. Must fail: the tests of `agree`.
+    StaleReader,
     /// The tree is loaded before the section is published (R1). Must fail: `stress jemalloc --break section-after-load`.
     SectionAfterLoad,
     /// The generation is read after the sections were scanned (R2). Must fail: the torture of pages.
@@ -26,10 +26,18 @@ pub(crate) enum Sabotage {
     LostWake,
     /// `read_retry` always says that nothing happened. Must fail: `stress jemalloc --break skip-retry`.
     SkipRetry,
-    /// The mirror moves without publishing the version. Must fail: `loom`, `publication_is_visible`.
+    /// `current` moves without publishing the version. Must fail: `loom`, `publication_is_visible`.
     RelaxedPublish,
-    /// Whoever takes a version from the owner leaves the mirror behind it. Must fail: `loom`, `three_ways_agree`.
-    NoHelp,
+    /// A mark is made only once the version has been loaded. Must fail: `loom`, `mark_against_reclaim`.
+    LateMark,
+    /// A reclaimer reads no marks. Must fail: `loom`, `mark_against_reclaim`; the tests of `scale`.
+    BlindScan,
+    /// A mark is cleared without publishing what was read. Must fail: `loom`, `marks_are_left_last`.
+    LooseLeave,
+    /// An object is freed as if no version had held it. Must fail: `loom`, `reuse_waits_for_all_owners`.
+    EarlyDeath,
+    /// Nobody announces that it keeps losing. Must fail: `big_changes_are_not_starved`.
+    NoCourtesy,
     /// A writer that has lost the race believes that it has won. Must fail: `loom`, `two_writers_lose_nothing`.
     LostUpdate,
     /// `remove` does not wait for callbacks. Must fail: `loom`, `removal_waits_for_its_callback`.
@@ -52,8 +60,8 @@ pub(crate) enum Sabotage {
     SlabsFirst,
     /// Who waits at a gauge pushes its phase by two instead of three. Must fail: `loom`, `gauge_waits_for_sections`.
     ShortWait,
-    /// The last owner of a version does not acquire what the others read. Must fail: `loom`, `last_owner_reports_all`.
-    LooseLastOwner,
+    /// The last who shares a slot does not acquire what the others read. Must fail: `loom`, `marks_are_left_last`.
+    LooseLastShare,
     /// A grace period has passed as soon as it is asked for. Must fail: `loom`, `grace_is_seen_by_all`.
     HastyGrace,
     /// The end of a section's callbacks rings for nobody. Must fail: `loom`, `walks_are_waited_for`.
@@ -66,9 +74,9 @@ pub(crate) enum Sabotage {
 
 /// All of them, by name.
 #[cfg(busted)]
-const NAMES: [(&str, Sabotage); 27] = [
+const NAMES: [(&str, Sabotage); 31] = [
     ("early_free", Sabotage::EarlyFree),
-    ("mirror_behind", Sabotage::MirrorBehind),
+    ("stale_reader", Sabotage::StaleReader),
     ("section_after_load", Sabotage::SectionAfterLoad),
     ("generation_after_scan", Sabotage::GenerationAfterScan),
     ("no_coverage", Sabotage::NoCoverage),
@@ -77,7 +85,11 @@ const NAMES: [(&str, Sabotage); 27] = [
     ("lost_wake", Sabotage::LostWake),
     ("skip_retry", Sabotage::SkipRetry),
     ("relaxed_publish", Sabotage::RelaxedPublish),
-    ("no_help", Sabotage::NoHelp),
+    ("late_mark", Sabotage::LateMark),
+    ("blind_scan", Sabotage::BlindScan),
+    ("loose_leave", Sabotage::LooseLeave),
+    ("early_death", Sabotage::EarlyDeath),
+    ("no_courtesy", Sabotage::NoCourtesy),
     ("lost_update", Sabotage::LostUpdate),
     ("no_wait", Sabotage::NoWait),
     ("no_mark", Sabotage::NoMark),
@@ -89,7 +101,7 @@ const NAMES: [(&str, Sabotage); 27] = [
     ("uncounted_section", Sabotage::UncountedSection),
     ("slabs_first", Sabotage::SlabsFirst),
     ("short_wait", Sabotage::ShortWait),
-    ("loose_last_owner", Sabotage::LooseLastOwner),
+    ("loose_last_share", Sabotage::LooseLastShare),
     ("hasty_grace", Sabotage::HastyGrace),
     ("quiet_walk", Sabotage::QuietWalk),
     ("ignore_fork", Sabotage::IgnoreFork),

@@ -16,7 +16,7 @@ use crate::ops::Ops;
 use crate::record::{self, Header, NewRecord};
 use crate::registration::{RawRegistration, Registration};
 use crate::shared::SharedEngine;
-use crate::view::View;
+use crate::snapshot::Snapshot;
 
 /// What a [`carve`](crate::NotifierIndex::carve) has done.
 #[derive(Debug)]
@@ -167,8 +167,8 @@ impl<'a, N: Send + Sync + 'static, F: FnMut(Hit<'_, N>) -> N> Carving<'a, N, F> 
 
     /// Makes the right halves that a newer version wants, and lets go of those that it does not.
     fn prepare(&mut self) -> Result<(), Refusal> {
-        let version = self.engine.cell.load();
-        let (view, mut wanted) = (View::new(&version), Vec::new());
+        let snapshot = Snapshot::try_new(self.engine.clone())?;
+        let (view, mut wanted) = (snapshot.view(), Vec::new());
         let encloses = |hit: &Hit<'_, N>| matches!(remains(hit.interval(), self.range), Remains::Both(..));
         for hit in view.find_all(self.ops, self.range).filter(encloses) {
             wanted.try_reserve(1).map_err(|_| Refusal::OutOfMemory)?;

@@ -118,7 +118,7 @@ pub(crate) fn begin<'n>(
     if !is_late {
         check_coverage(engine, header, interval, seen, stamp)?;
     }
-    // [O19] SeqCst, partner of the fence in `SectionTable::begin`.
+    // [O19] SeqCst, partner of the fence through which a section looks at the tree ([O6], or a pin's).
     fence(Ordering::SeqCst);
     if let Some(first) = engine.sections.obstacles(interval).next() {
         wait_for_all(engine, interval, first, patience)?;
@@ -140,7 +140,7 @@ fn check_coverage(
     stamp: Stamp,
 ) -> Result<(), BeginError> {
     let is_covered = match seen {
-        Seen::In(version) => engine.cell.is_mirrored(version) && !version.closed,
+        Seen::In(version) => engine.cell.is_current(&raw const **version) && !version.closed,
         Seen::Known(known) => known.covers(stamp, interval),
         Seen::Nothing => false,
     };
@@ -180,12 +180,10 @@ fn wait_for_all(engine: &Engine, interval: Interval, first: Obstacle, patience: 
 
 #[cold]
 fn covering_bounds(engine: &Engine, header: &Header, interval: Interval) -> Result<Interval, BeginError> {
-    let version = engine.cell.borrow();
-    if version.closed {
+    let (is_closed, bounds) = engine.with_current(|version| (version.closed, bounds_in(version, header)));
+    if is_closed {
         return Err(BeginError::Closed);
     }
-    let bounds = bounds_in(&version, header);
-    drop(version);
     match bounds.or_else(|| current_bounds(engine, header)) {
         None => Err(BeginError::Removed),
         Some(bounds) if bounds.covers(interval) => Ok(bounds),
@@ -196,7 +194,7 @@ fn covering_bounds(engine: &Engine, header: &Header, interval: Interval) -> Resu
 /// The bounds of a notifier in a current version, if it is in one.
 pub(crate) fn current_bounds(engine: &Engine, header: &Header) -> Option<Interval> {
     for _ in 0..LOCATE_ATTEMPTS {
-        if let Some(bounds) = bounds_in(&engine.cell.borrow(), header) {
+        if let Some(bounds) = engine.with_current(|version| bounds_in(version, header)) {
             return Some(bounds);
         }
         if !header.is_live() {
@@ -204,7 +202,7 @@ pub(crate) fn current_bounds(engine: &Engine, header: &Header) -> Option<Interva
         }
         spin_loop();
     }
-    let found = scan(engine.cell.borrow().tree(header.owner()), header);
+    let found = engine.with_current(|version| scan(version.tree(header.owner()), header));
     // Two updates at once can leave a hint behind that no later change mends: whoever had to scan does.
     found.inspect(|bounds| header.set_location(bounds.start()))
 }

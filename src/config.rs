@@ -16,7 +16,7 @@ use crate::tuning::RETIRED_LIMIT;
 /// ```
 #[derive(Clone)]
 pub struct Config {
-    retired_limit: u64,
+    retired_limit: Option<u64>,
     refusal_hook: Option<RefusalHook>,
 }
 
@@ -26,15 +26,16 @@ pub(crate) type RefusalHook = Arc<dyn Fn(&Invalidating<'_>) + Send + Sync>;
 impl Config {
     /// The defaults.
     pub fn new() -> Self {
-        Config { retired_limit: RETIRED_LIMIT, refusal_hook: None }
+        Config { retired_limit: None, refusal_hook: None }
     }
 
-    /// How many bytes may be retired and not yet freed (default: 256 MiB). Past it a change helps to reclaim, and
-    /// fails where a pin makes that impossible. A snapshot or idle reader holds back up to the tree that it looks at,
-    /// so allow for as many times the bytes of a tree as there are of them.
+    /// How many bytes may be retired and not yet freed (default: 256 MiB, or four times the bytes of the live tree if that is
+    /// more). Past it a change helps to reclaim, and fails where a pin, a reader, a snapshot or a section demonstrably holds
+    /// back more. A snapshot or idle reader holds back up to the tree that it looks at, so allow for as many times the
+    /// bytes of a tree as there are of them. [`set_retired_limit`](crate::NotifierIndex::set_retired_limit) changes it later.
     #[must_use]
     pub fn retired_limit(mut self, bytes: u64) -> Self {
-        self.retired_limit = bytes;
+        self.retired_limit = Some(bytes);
         self
     }
 
@@ -50,8 +51,17 @@ impl Config {
         self.refusal_hook.clone()
     }
 
+    /// The limit that goes with the tree.
+    pub(crate) const BY_THE_TREE: u64 = u64::MAX;
+
+    /// What that is at least, in bytes.
+    pub(crate) const fn least_retired_limit() -> u64 {
+        RETIRED_LIMIT
+    }
+
     pub(crate) fn retired_limit_bytes(&self) -> u64 {
-        self.retired_limit
+        // One byte less than everything is as good as no limit.
+        self.retired_limit.map_or(Self::BY_THE_TREE, |bytes| bytes.min(Self::BY_THE_TREE - 1))
     }
 }
 

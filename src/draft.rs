@@ -2,7 +2,7 @@
 //!
 //! It starts as a copy of its base and takes every node that it changes from the writer's workbench. Nodes born
 //! in it are changed in place, so many changes in one draft share their upper levels. What its base reaches and
-//! it does not is listed in the version itself. Memory is reserved before each change, so that a change either
+//! it does not is listed beside. Memory is reserved before each change, so that a change either
 //! happens wholly or fails before it began.
 //!
 //! Invariants:
@@ -13,12 +13,12 @@
 use std::ptr::NonNull;
 
 use crate::interval::Interval;
-use crate::reclaim::bytes_of;
 use crate::reclaim::pool::{Class, Depot, NoMemory, Workbench};
+use crate::reclaim::{Object, PAGE_OBJECTS, Page, Replaced};
 use crate::record::{self, Header, Kind};
 use crate::roots::{Root, TableNode, TableStore};
 use crate::tree::{Inner, Leaf, NodeStore, Tree, TreeRef};
-use crate::version::{Object, PAGE_OBJECTS, Page, Version};
+use crate::version::Version;
 
 /// The rule that makes `take` infallible, for the message of an `expect`.
 const RESERVED: &str = "slots are reserved before a change begins ([P1], Draft::reserve)";
@@ -33,6 +33,14 @@ struct Stock<'w> {
     workbench: &'w mut Workbench,
     depot: &'w Depot,
     version: NonNull<Version>,
+    replaced: Replaced,
+}
+
+/// A draft that is done, to be published or abandoned.
+pub(crate) struct Finished {
+    pub(crate) version: NonNull<Version>,
+    /// What its base reaches and it does not.
+    pub(crate) replaced: Replaced,
 }
 
 impl<'w> Draft<'w> {
@@ -43,13 +51,13 @@ impl<'w> Draft<'w> {
     pub(crate) unsafe fn begin(
         workbench: &'w mut Workbench,
         depot: &'w Depot,
-        base: NonNull<Version>,
+        base: &Version,
     ) -> Result<Self, NoMemory> {
         workbench.reserve(depot, 0, 1)?;
         let place = workbench.take(Class::Large).ok_or(NoMemory)?.cast::<Version>();
-        // SAFETY: [D1] the slot is ours alone, and large enough; [D2].
+        // SAFETY: [D1] the slot is ours alone, and large enough.
         unsafe { Version::write_successor(place, base) };
-        Ok(Draft { stock: Stock { workbench, depot, version: place } })
+        Ok(Draft { stock: Stock { workbench, depot, version: place, replaced: Replaced::EMPTY } })
     }
 
     /// The version being made, as it stands.
@@ -126,9 +134,10 @@ impl<'w> Draft<'w> {
         let version = self.stock.version_mut();
         let serial = version.next_serial;
         version.next_serial += 1;
+        let birth = version.seq;
         // SAFETY: [N3] private to this writer, says `insert`'s caller.
         unsafe {
-            record::stamp(record, serial, interval.start());
+            record::stamp(record, serial, birth, interval.start());
             record.as_ref().owner()
         }
     }
@@ -172,23 +181,24 @@ impl<'w> Draft<'w> {
         self.stock.version_mut().roots = roots;
     }
 
-    /// The finished version, owned once by the caller.
-    pub(crate) fn finish(self) -> NonNull<Version> {
-        self.stock.version
+    /// The finished version.
+    pub(crate) fn finish(self) -> Finished {
+        Finished { version: self.stock.version, replaced: self.stock.replaced }
     }
 
-    /// Returns all that is private to `version` to the workbench.
+    /// Returns all that is private to the draft to the workbench.
     ///
     /// # Safety
-    /// `version` came from `finish`, was not published, and nobody owns it but the caller; [D2] still holds.
-    pub(crate) unsafe fn abandon(workbench: &'w mut Workbench, depot: &'w Depot, version: NonNull<Version>) {
-        let mut stock = Stock { workbench, depot, version };
+    /// It was not published; [D2] still holds.
+    pub(crate) unsafe fn abandon(workbench: &'w mut Workbench, depot: &'w Depot, draft: Finished) {
+        let Finished { version, mut replaced } = draft;
+        let mut stock = Stock { workbench, depot, version, replaced: Replaced::EMPTY };
         let roots = stock.version().roots;
         let birth = stock.birth();
         // SAFETY: [T1] [D1] reached from the draft's roots, never published.
         roots.visit_private(birth, &mut |tree| unsafe { tree.discard_private(&mut stock) }, &mut |_| ());
         roots.visit_private(birth, &mut |_| (), &mut |table| stock.discard(Class::Large, table.cast()));
-        while let Some((_, emptied)) = stock.version_mut().replaced.get_mut().pop() {
+        while let Some((_, emptied)) = replaced.pop() {
             if let Some(page) = emptied {
                 stock.discard(Class::Large, page.cast());
             }
@@ -224,15 +234,14 @@ impl Stock<'_> {
 
     fn replace(&mut self, object: Object) {
         let version = self.version_mut();
-        version.retired_bytes += bytes_of(object);
+        version.retired_bytes += object.bytes();
         version.retired_objects += 1;
-        if version.replaced.get_mut().wants_page() {
+        if self.replaced.wants_page() {
             let page = self.take(Class::Large).cast::<Page>();
-            self.version_mut().retired_bytes += Class::Large.slot_bytes() as u64;
             // SAFETY: [P1] a large slot is private memory enough for a page.
-            unsafe { self.version_mut().replaced.get_mut().add_page(page) };
+            unsafe { self.replaced.add_page(page) };
         }
-        self.version_mut().replaced.get_mut().push(object);
+        self.replaced.push(object);
     }
 }
 

@@ -10,7 +10,8 @@ use crate::snapshot::Snapshot;
 /// 0000000000001000-0000000000001fff 0 alloc::Extent
 /// ```
 ///
-/// That is: first and last address, the owner's number, and the payload's type. A notifier that has been removed
+/// That is: first and last address, the owner's number, and [its name](crate::NotifierIndex::name_owner) if it has one, and
+/// the payload's type. A notifier that has been removed
 /// since is marked so. The last line says whether all invariants of the trees hold.
 pub struct Dump {
     snapshot: Snapshot,
@@ -19,6 +20,14 @@ pub struct Dump {
 impl Dump {
     pub(crate) fn new(snapshot: Snapshot) -> Self {
         Dump { snapshot }
+    }
+
+    /// An owner's number, and its name.
+    fn owner(&self, number: u64) -> String {
+        match self.snapshot.engine().settings.name_of(number) {
+            Some(name) => format!("{number} {name}"),
+            None => number.to_string(),
+        }
     }
 
     /// The nodes of all trees as a graph for `dot` of Graphviz: what is in which node, how full it is, and in which version
@@ -33,15 +42,15 @@ impl Dump {
     /// assert!(graph.starts_with("digraph") && graph.contains("0000000000001000-0000000000001fff"));
     /// ```
     pub fn dot(&self) -> impl fmt::Display + '_ {
-        Dot(&self.snapshot)
+        Dot(self)
     }
 }
 
-struct Dot<'d>(&'d Snapshot);
+struct Dot<'d>(&'d Dump);
 
 impl fmt::Display for Dot<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let version = self.0.version();
+        let version = self.0.snapshot.version();
         writeln!(
             f,
             "digraph notifiers {{\n  node [shape=box, fontname=monospace];\n  label=\"version {}\";",
@@ -49,7 +58,7 @@ impl fmt::Display for Dot<'_> {
         )?;
         let mut owner = Some(0);
         while let Some((found, tree)) = owner.and_then(|owner| version.next_tree(owner)) {
-            writeln!(f, "  owner{found} [label=\"owner {found}: {} notifiers\"];", tree.len())?;
+            writeln!(f, "  owner{found} [label=\"owner {}: {} notifiers\"];", self.0.owner(found), tree.len())?;
             tree.write_picture(f, &format!("owner{found}"))?;
             owner = found.checked_add(1);
         }
@@ -62,7 +71,7 @@ impl fmt::Display for Dump {
         for hit in self.snapshot.view() {
             let kind = hit.header().kind().type_name();
             let removed = if hit.is_live() { "" } else { " (removed)" };
-            writeln!(f, "{:016x}-{:016x} {} {kind}{removed}", hit.start(), hit.last(), hit.owner())?;
+            writeln!(f, "{:016x}-{:016x} {} {kind}{removed}", hit.start(), hit.last(), self.owner(hit.owner()))?;
         }
         match self.snapshot.view().check() {
             Ok(()) => writeln!(f, "version {}: sound", self.snapshot.view().version()),

@@ -1,37 +1,39 @@
 //! The engine room: what all handles of one index share, and the one loop through which every change goes.
 //!
 //! ```text
-//!   change: claim a workbench ─> borrow the base ─> draft ─> publish ──lost──> abandon, again
-//!                                                               │ won
-//!                                 settle (under the base) ─> now and then: grace period, reclaim
+//!   change: sit down at a bench ─> protect the base ─> draft ─> publish ──lost──> abandon, back off, again
+//!                                                                 │ won
+//!                        settle (under the base) ─> retire the base ─> now and then: grace period, a turn
 //! ```
 //!
 //! A writer that loses the race has lost to one that won, so some change always completes: lock-free.
 
 use std::cell::Cell;
-use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
 use arrayvec::ArrayVec;
 
 use crate::bell::Bell;
-use crate::busted::{self, Sabotage};
-use crate::config::{Config, RefusalHook};
-use crate::draft::Draft;
+use crate::bench::{Bench, Benches};
+use crate::config::Config;
+use crate::courtesy::Courtesy;
+use crate::draft::{Draft, Finished};
 use crate::error::Refusal;
 use crate::fork;
 use crate::identity::Identities;
 use crate::panics::FirstPanic;
-use crate::publish::{Base, VersionCell, VersionHandle};
+use crate::publish::VersionCell;
 use crate::reclaim::epoch::{self, Horizon};
 use crate::reclaim::pool::{Class, Depot, NoMemory, Workbench};
-use crate::reclaim::{Chain, Freed, Haul, Outlet, give_up_record};
-use crate::record::{self, Header, RecordList, RecordStack};
+use crate::reclaim::{Chained, Freed, Outlet, give_up_record};
+use crate::record::{self, Header, RecordList, RecordStack, Releases};
 use crate::section::SectionTable;
-use crate::sync::{Arc, Mutex, Number, Ordering, Padded, process_wide, thread_local, try_lock};
+use crate::settings::Settings;
+use crate::slots::Slots;
+use crate::sync::{Arc, Mutex, Number, Ordering, process_wide, thread_local, try_lock};
 use crate::tally::Tally;
-use crate::tuning::{BACKLOG, GRACE_ROUNDS, PUBLICATIONS_PER_GRACE, RELEASE_BUDGET, REMOVAL_BELLS, WORKBENCHES};
-use crate::version::{Version, VersionStack};
+use crate::tuning::{RELEASE_BUDGET, REMOVAL_BELLS};
+use crate::version::Version;
 
 /// Numbers the indexes of a process, so that an `Ops` knows its own. Never reused.
 static INDEXES: Identities = Identities::new();
@@ -42,23 +44,23 @@ pub(crate) struct Engine {
     /// That of the process that made it.
     generation: u64,
     pub(crate) cell: VersionCell,
-    pub(crate) depot: Depot,
     pub(crate) freed: Freed,
-    pub(crate) released: RecordStack,
+    pub(crate) released: Releases,
     pub(crate) orphans: RecordStack,
-    horizon: Arc<Horizon>,
-    workbenches: Box<[Padded<Mutex<Workbench>>]>,
-    unowned: VersionStack,
-    chain: Mutex<Chain>,
-    shrinking: Mutex<()>,
+    pub(crate) horizon: Arc<Horizon>,
+    pub(crate) shrinking: Mutex<()>,
     releasing: Mutex<RecordList>,
     owners: Identities,
     lost_race_count: Number,
-    retired_limit: u64,
+    pub(crate) courtesy: Courtesy,
+    pub(crate) settings: Settings,
     pub(crate) sections: SectionTable,
     pub(crate) tally: Tally,
     pub(crate) removal_bells: [Bell; REMOVAL_BELLS],
-    pub(crate) refusal_hook: Option<RefusalHook>,
+    // In this order: benches have slots.
+    pub(crate) benches: Benches,
+    pub(crate) slots: Slots,
+    pub(crate) depot: Depot,
 }
 
 /// What an edit wants done with its draft.
@@ -84,36 +86,31 @@ impl Engine {
         let mut workbench = Workbench::new();
         workbench.reserve(&depot, 0, 1)?;
         let first = workbench.take(Class::Large).ok_or(NoMemory)?.cast::<Version>();
-        let mut workbenches = vec![Padded(Mutex::new(workbench))];
-        workbenches.resize_with(WORKBENCHES, || Padded(Mutex::new(Workbench::new())));
+        workbench.clear_away(&depot);
         let id = INDEXES.next();
         Ok(Arc::new_cyclic(|engine| {
             // SAFETY: [P1] a large slot is private memory enough for a version. [V5] The engine's own address,
-            // used only once it is there. The version is born with the one count that the handle takes.
-            let handle = unsafe {
-                first.write(Version::first(id, engine.as_ptr()));
-                VersionHandle::from_count(first)
-            };
+            // used only once it is there.
+            unsafe { first.write(Version::first(id, engine.as_ptr())) };
             Engine {
                 id,
                 generation: fork::generation(),
-                cell: VersionCell::new(handle),
+                cell: VersionCell::new(first),
                 freed: Freed::default(),
-                released: RecordStack::default(),
+                released: Releases::default(),
                 orphans: RecordStack::default(),
                 horizon: Arc::default(),
-                workbenches: workbenches.into_boxed_slice(),
-                unowned: VersionStack::default(),
-                chain: Mutex::new(Chain::new(first.as_ptr())),
                 shrinking: Mutex::new(()),
                 releasing: Mutex::new(RecordList::EMPTY),
                 owners: Identities::new(),
                 lost_race_count: Number::new(0),
-                retired_limit: config.retired_limit_bytes(),
+                courtesy: Courtesy::default(),
+                settings: Settings::of(config),
                 sections: SectionTable::new(id),
                 tally: Tally::default(),
                 removal_bells: std::array::from_fn(|_| Bell::new()),
-                refusal_hook: config.take_refusal_hook(),
+                benches: Benches::new(),
+                slots: Slots::new(),
                 depot,
             }
         }))
@@ -131,11 +128,6 @@ impl Engine {
         self.owners.next()
     }
 
-    /// Versions below this are out of the reach of pins.
-    pub(crate) fn horizon(&self) -> u64 {
-        self.horizon.load()
-    }
-
     pub(crate) fn lost_race_count(&self) -> u64 {
         // [O14] Relaxed: a statistic.
         self.lost_race_count.load(Ordering::Relaxed)
@@ -146,25 +138,16 @@ impl Engine {
         version.retired_bytes.saturating_sub(self.freed.bytes())
     }
 
-    /// The last owner of a parked version has let go of it.
-    pub(crate) fn report_unowned(&self, version: NonNull<Version>) {
-        // SAFETY: called by `VersionHandle`'s drop, right after `let_go` returned true.
-        unsafe { self.unowned.push(version) };
+    /// Looks at the current version for a moment, under a pin.
+    pub(crate) fn with_current<R>(&self, look: impl FnOnce(&Version) -> R) -> R {
+        let _pin = epoch::pin();
+        // SAFETY: [V1] pinned for as long as the version is looked at.
+        look(unsafe { self.cell.under_pin() })
     }
 
-    /// Runs `work` at a workbench of its own: one of the index's, or a spare one if all are taken.
-    fn at_workbench<R>(&self, work: impl FnOnce(&mut Workbench) -> R) -> R {
-        let seat = seat();
-        for offset in 0..self.workbenches.len() {
-            let place = &self.workbenches[(seat + offset) % self.workbenches.len()].0;
-            if let Some(mut workbench) = try_lock(place) {
-                return work(&mut workbench);
-            }
-        }
-        let mut spare = Workbench::new();
-        let result = work(&mut spare);
-        spare.clear_away(&self.depot);
-        result
+    /// Runs `work` at a bench of its own.
+    pub(crate) fn at_bench<R>(&self, work: impl FnOnce(&mut Bench) -> R) -> Result<R, NoMemory> {
+        self.benches.sit_down(&self.slots, &self.depot, seat(), work)
     }
 
     /// Makes a change: `edit` describes it on a draft, as often as it takes; `settle` runs once it has taken
@@ -178,153 +161,99 @@ impl Engine {
         if self.is_inherited() {
             return Err(Refusal::Forked);
         }
-        self.at_workbench(|workbench| self.change_at(workbench, limit, edit, settle))
+        self.at_bench(|bench| {
+            let changed = self.change_at(bench, limit, edit, settle);
+            bench.slot.mark().clear();
+            if changed.is_ok() {
+                self.after_change(bench);
+            }
+            changed
+        })?
     }
 
     fn change_at<T>(
         &self,
-        workbench: &mut Workbench,
-        limit: Limit,
+        bench: &mut Bench,
+        mut limit: Limit,
         mut edit: impl FnMut(&mut Draft<'_>) -> Result<Step<T>, Refusal>,
         settle: impl FnOnce(&T),
     ) -> Result<Changed<T>, Refusal> {
+        let mut turn = self.courtesy.begin();
         loop {
-            let base = self.cell.borrow();
-            if limit == Limit::Heeded && self.retired_bytes(&base) > self.retired_limit {
-                drop(base);
-                self.relieve(workbench)?;
+            turn.give_way(&mut bench.ignored);
+            turn.attempt();
+            let base_pointer = bench.slot.mark().protect(&self.cell);
+            // SAFETY: [V1] protected by the bench's slot until the change is over, or the next attempt begins.
+            let base = unsafe { base_pointer.as_ref() };
+            if limit == Limit::Heeded && self.is_over_limit(base) {
+                self.relieve(bench)?;
+                limit = Limit::Exceeded;
                 continue;
             }
-            // SAFETY: [D2] `base` is held to the end of the round.
-            let mut draft = unsafe { Draft::begin(workbench, &self.depot, base.pointer())? };
+            // SAFETY: [D2] as above.
+            let mut draft = unsafe { Draft::begin(&mut bench.stock, &self.depot, base)? };
             let step = edit(&mut draft);
-            let version = draft.finish();
-            let (published, outcome) = match step {
-                Ok(Step::Publish(result)) if self.publish(&base, version) => (true, Ok(Some(result))),
-                Ok(Step::Publish(_) | Step::Again) => (false, Ok(None)),
-                Ok(Step::Keep(result)) => (false, Ok(Some(result))),
-                Err(refusal) => (false, Err(refusal)),
-            };
-            if !published {
-                // SAFETY: from `finish`, and not published, so only we own it; `base` is still held.
-                unsafe { Draft::abandon(workbench, &self.depot, version) };
-            }
-            let Some(result) = outcome? else { continue };
-            if published {
-                settle(&result);
-                // SAFETY: `publish` left us one count of the version.
-                let version = unsafe { VersionHandle::from_count(version) };
-                drop(base);
-                return Ok(Changed { version: self.after_publication(workbench, version), result });
-            }
-            return Ok(Changed { version: base.seq, result });
-        }
-    }
-
-    /// Publishes a finished draft; if that succeeds, one count of it remains the caller's.
-    fn publish(&self, base: &Base, version: NonNull<Version>) -> bool {
-        // SAFETY: `finish` gave us the one count; the handle is forgotten, so that it stays ours.
-        let handle = ManuallyDrop::new(unsafe { VersionHandle::from_count(version) });
-        let won = self.cell.publish(base, &handle);
-        if !won {
-            // [O14] Relaxed: a statistic.
-            self.lost_race_count.fetch_add(1, Ordering::Relaxed);
-        }
-        won
-    }
-
-    /// The part of reclaiming that falls to an ordinary change; the version's number.
-    ///
-    /// One turn every so often, or at each change while much awaits it; a turn takes on more versions than came in
-    /// between, so many short turns keep pace with any load.
-    fn after_publication(&self, workbench: &mut Workbench, version: VersionHandle) -> u64 {
-        let seq = version.seq;
-        let is_due = seq.is_multiple_of(PUBLICATIONS_PER_GRACE) || self.awaiting(&version) > BACKLOG;
-        if is_due || busted::is(Sabotage::EarlyFree) {
-            epoch::drive(&self.horizon, seq);
-            self.reclaim(workbench, &version);
-        }
-        seq
-    }
-
-    /// Retired objects that the reclaimer has neither freed nor hung on an owned version.
-    fn awaiting(&self, version: &Version) -> u64 {
-        version.retired_objects.saturating_sub(self.freed.objects() + self.freed.hanging_count())
-    }
-
-    /// One turn of reclaiming what grace periods have set free, unless another thread is at it; false if there was
-    /// nothing to be had.
-    fn reclaim(&self, workbench: &mut Workbench, current: &VersionHandle) -> bool {
-        let horizon = if busted::is(Sabotage::EarlyFree) { u64::MAX } else { self.horizon.load() };
-        self.reclaim_up_to(horizon, workbench, current)
-    }
-
-    fn reclaim_up_to(&self, horizon: u64, workbench: &mut Workbench, current: &VersionHandle) -> bool {
-        let mut haul = Haul::new();
-        if let Some(mut chain) = try_lock(&self.chain) {
-            chain.collect(current, horizon, &self.unowned, &self.freed, &mut haul);
-        }
-        let found = !haul.is_empty();
-        let mut outlet = Outlet { workbench, depot: &self.depot, released: &self.released, freed: &self.freed };
-        haul.free(&mut outlet);
-        found
-    }
-
-    /// Reclaims what can be, at once: some grace periods, without waiting for anybody's pin.
-    fn reclaim_all(&self, workbench: &mut Workbench) {
-        let wanted = self.cell.load().seq;
-        for _ in 0..GRACE_ROUNDS {
-            let version = self.cell.load();
-            epoch::drive(&self.horizon, version.seq);
-            while self.reclaim(workbench, &version) {}
-            if self.horizon.load() >= wanted {
-                return;
+            let finished = draft.finish();
+            match step {
+                Ok(Step::Publish(result)) => {
+                    turn.give_way(&mut bench.ignored);
+                    // SAFETY: [M1] the base is protected.
+                    if unsafe { self.cell.publish(base_pointer, finished.version) } {
+                        let version = base.seq + 1;
+                        settle(&result);
+                        self.retire(bench, base_pointer, finished);
+                        return Ok(Changed { version, result });
+                    }
+                    // [O14] Relaxed: a statistic.
+                    self.lost_race_count.fetch_add(1, Ordering::Relaxed);
+                    self.abandon(bench, finished);
+                    turn.lost();
+                }
+                Ok(Step::Again) => self.abandon(bench, finished),
+                Ok(Step::Keep(result)) => {
+                    self.abandon(bench, finished);
+                    return Ok(Changed { version: base.seq, result });
+                }
+                Err(refusal) => {
+                    self.abandon(bench, finished);
+                    return Err(refusal);
+                }
             }
         }
     }
 
-    /// Helps to get below the retired limit, or says that it is not to be had.
-    #[cold]
-    fn relieve(&self, workbench: &mut Workbench) -> Result<(), Refusal> {
-        self.reclaim_all(workbench);
-        match self.retired_bytes(&self.cell.load()) > self.retired_limit {
-            true => Err(Refusal::RetiredLimit),
-            false => Ok(()),
-        }
+    fn abandon(&self, bench: &mut Bench, draft: Finished) {
+        // SAFETY: not published, and [D2] the base is still protected.
+        unsafe { Draft::abandon(&mut bench.stock, &self.depot, draft) };
     }
 
-    /// See [`NotifierIndex::maintain`](crate::NotifierIndex::maintain).
-    pub(crate) fn maintain(&self) {
-        if self.is_inherited() {
-            return;
-        }
-        self.at_workbench(|workbench| self.reclaim_all(workbench));
-        let panic = self.release_all_of(usize::MAX);
-        self.shrink();
-        panic.resume();
+    /// Leaves the base, which the caller has replaced, at the bench, with what it was the last to reach.
+    fn retire(&self, bench: &mut Bench, base: NonNull<Version>, finished: Finished) {
+        let mut outlet = Outlet { workbench: &mut bench.stock, depot: &self.depot, released: &self.released };
+        let objects = Chained::of(finished.replaced, &mut outlet);
+        // SAFETY: [V4] `publish` has moved `current` from it.
+        unsafe { bench.retired.add(base, objects) };
+        bench.publication_count += 1;
     }
+}
 
-    /// Gives unused slabs back, as far as their slots are not at a workbench in use.
-    fn shrink(&self) {
-        // Not the chain's lock: reclaiming goes on meanwhile, or what is retired would grow with the pool.
-        let Some(_one_at_a_time) = try_lock(&self.shrinking) else {
-            return;
-        };
-        let mut guards: Vec<_> = self.workbenches.iter().filter_map(|place| try_lock(&place.0)).collect();
-        let mut workbenches: Vec<&mut Workbench> = guards.iter_mut().map(|guard| &mut **guard).collect();
-        self.depot.shrink(&mut workbenches);
-    }
-
-    /// Drops the payloads of up to `budget` notifiers that nobody can reach any more. Runs foreign code, so it is
-    /// called before a change has begun, and without any lock.
+impl Engine {
+    /// Drops payloads of notifiers that nobody can reach any more, before a change of so many notifiers: more than that change
+    /// may give up, and all that wait if they are too much. Runs foreign code, so without any lock.
     ///
     /// # Panics
     /// Where a payload's destructor does, after the others have run.
-    pub(crate) fn release(&self, budget: usize) {
-        self.release_all_of(budget).resume();
+    pub(crate) fn release_before(&self, size: usize) {
+        if self.released.bytes() == 0 {
+            return;
+        }
+        let is_too_much = || self.released.bytes() > self.with_current(|version| self.limit_of(version));
+        let budget = if is_too_much() { usize::MAX } else { RELEASE_BUDGET.saturating_add(size.saturating_mul(2)) };
+        self.release_up_to(budget).resume();
     }
 
-    fn release_all_of(&self, budget: usize) -> FirstPanic {
+    /// The same for so many of them; what the first destructor has thrown that did.
+    pub(crate) fn release_up_to(&self, budget: usize) -> FirstPanic {
         if self.is_inherited() {
             return FirstPanic::default();
         }
@@ -344,6 +273,7 @@ impl Engine {
             }
             left -= releases.len();
             for record in releases {
+                self.released.note_taken(record);
                 // SAFETY: [N2] it came from the list of releases, where it stood once.
                 panic.catch(|| unsafe { record::release_erased(record) });
             }
@@ -404,10 +334,11 @@ impl Drop for ReleaseTurn {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        let mut workbench = Workbench::new();
-        let current = self.cell.load();
+        let current = self.cell.look();
         // No handle is left, so every version but the current one is out of reach.
-        while self.reclaim_up_to(u64::MAX, &mut workbench, &current) {}
+        self.reclaim_everything();
+        // SAFETY: [V1] never retired.
+        let current = unsafe { current.as_ref() };
         let mut owner = 0;
         while let Some((found, tree)) = current.next_tree(owner) {
             for slot in tree.matching(u64::MAX, 0) {
@@ -417,7 +348,6 @@ impl Drop for Engine {
             let Some(next) = found.checked_add(1) else { break };
             owner = next;
         }
-        drop(current);
         let mut orphans = self.orphans.take_all();
         while let Some(record) = orphans.pop() {
             // SAFETY: [H1] the list had the reference of its registration.

@@ -11,9 +11,59 @@ use crate::tree::Violation;
 pub(crate) enum Refusal {
     Closed,
     OutOfMemory,
-    RetiredLimit,
+    RetiredLimit(HeldBack),
     Removed,
     Forked,
+}
+
+/// Who keeps memory from being freed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Holder {
+    /// A pinned thread: a [`Guard`](crate::Guard) that is not let go.
+    Pin,
+    /// A [`Reader`](crate::Reader) that neither looks anything up nor [rests](crate::Reader::rest).
+    Reader,
+    /// A [`Snapshot`](crate::Snapshot).
+    Snapshot,
+    /// A section whose callbacks do not return.
+    Section,
+    /// A change on its way.
+    Change,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Holder::Pin => "a guard that is not let go",
+            Holder::Reader => "a reader that neither looks anything up nor rests",
+            Holder::Snapshot => "a snapshot",
+            Holder::Section => "a section whose callbacks do not return",
+            Holder::Change => "a change on its way",
+        })
+    }
+}
+
+/// What is held back, and by whom: the evidence with which a change is refused, and what [`Stats`](crate::Stats) show.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct HeldBack {
+    /// The kind of holder that holds back most.
+    pub by: Holder,
+    /// What all holders of that kind hold back.
+    pub bytes: u64,
+    /// How many versions ago the oldest of them began to.
+    pub age_in_versions: u64,
+    /// The thread that made the oldest of them, as the operating system numbers it, where that is known.
+    pub thread: Option<u32>,
+}
+
+impl fmt::Display for HeldBack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let HeldBack { by, bytes, age_in_versions, thread } = self;
+        write!(f, "{bytes} bytes are held back by {by}, since {age_in_versions} versions")?;
+        thread.map_or(Ok(()), |thread| write!(f, ", of thread {thread}"))
+    }
 }
 
 impl From<NoMemory> for Refusal {
@@ -24,8 +74,11 @@ impl From<NoMemory> for Refusal {
 
 const CLOSED: &str = "the index is closed to new notifiers";
 const OUT_OF_MEMORY: &str = "no memory for the change; nothing was changed";
-const RETIRED_LIMIT: &str = "too much memory waits for a reader that is still pinned: let the guard go, \
-    or raise Config::retired_limit; nothing was changed";
+
+fn retired_limit(f: &mut fmt::Formatter<'_>, held_back: HeldBack) -> fmt::Result {
+    write!(f, "too much memory waits to be freed: {held_back}; nothing was changed")
+}
+
 const REMOVED: &str = "the notifier has been removed";
 const FORKED: &str = "the index was inherited through fork: it can be read here, and not changed or waited for";
 const HELD: &str = "the notifier is held";
@@ -93,8 +146,8 @@ pub enum InsertError {
     Closed,
     /// The allocator had no memory.
     OutOfMemory,
-    /// What is retired and cannot be freed yet exceeds [`Config::retired_limit`](crate::Config::retired_limit).
-    RetiredLimit,
+    /// What is retired and held back exceeds [`Config::retired_limit`](crate::Config::retired_limit).
+    RetiredLimit(HeldBack),
     /// The owner belongs to another index.
     ForeignOps,
     /// The index was inherited through `fork`.
@@ -106,7 +159,7 @@ impl From<Refusal> for InsertError {
         match refusal {
             Refusal::Closed => InsertError::Closed,
             Refusal::OutOfMemory => InsertError::OutOfMemory,
-            Refusal::RetiredLimit => InsertError::RetiredLimit,
+            Refusal::RetiredLimit(held_back) => InsertError::RetiredLimit(held_back),
             Refusal::Forked => InsertError::Forked,
             Refusal::Removed => unreachable!("an insertion changes no notifier that could have been removed"),
         }
@@ -124,7 +177,7 @@ impl fmt::Display for InsertError {
         f.write_str(match self {
             InsertError::Closed => CLOSED,
             InsertError::OutOfMemory => OUT_OF_MEMORY,
-            InsertError::RetiredLimit => RETIRED_LIMIT,
+            InsertError::RetiredLimit(held_back) => return retired_limit(f, *held_back),
             InsertError::ForeignOps => FOREIGN_OPS,
             InsertError::Forked => FORKED,
         })
@@ -139,8 +192,8 @@ impl Error for InsertError {}
 pub enum UpdateError {
     /// The allocator had no memory.
     OutOfMemory,
-    /// What is retired and cannot be freed yet exceeds [`Config::retired_limit`](crate::Config::retired_limit).
-    RetiredLimit,
+    /// What is retired and held back exceeds [`Config::retired_limit`](crate::Config::retired_limit).
+    RetiredLimit(HeldBack),
     /// The index is closed to this change.
     Closed,
     /// The notifier has been removed by another call.
@@ -152,7 +205,7 @@ pub enum UpdateError {
 impl From<Refusal> for UpdateError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::RetiredLimit => UpdateError::RetiredLimit,
+            Refusal::RetiredLimit(held_back) => UpdateError::RetiredLimit(held_back),
             Refusal::OutOfMemory => UpdateError::OutOfMemory,
             Refusal::Closed => UpdateError::Closed,
             Refusal::Removed => UpdateError::Removed,
@@ -165,7 +218,7 @@ impl fmt::Display for UpdateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             UpdateError::OutOfMemory => OUT_OF_MEMORY,
-            UpdateError::RetiredLimit => RETIRED_LIMIT,
+            UpdateError::RetiredLimit(held_back) => return retired_limit(f, *held_back),
             UpdateError::Closed => CLOSED,
             UpdateError::Removed => REMOVED,
             UpdateError::Forked => FORKED,
@@ -259,8 +312,8 @@ pub enum BatchError {
     Closed,
     /// The allocator had no memory.
     OutOfMemory,
-    /// What is retired and cannot be freed yet exceeds [`Config::retired_limit`](crate::Config::retired_limit).
-    RetiredLimit,
+    /// What is retired and held back exceeds [`Config::retired_limit`](crate::Config::retired_limit).
+    RetiredLimit(HeldBack),
     /// The owner belongs to another index.
     ForeignOps,
     /// The registration belongs to another index.
@@ -276,7 +329,7 @@ impl From<Refusal> for BatchError {
         match refusal {
             Refusal::Closed => BatchError::Closed,
             Refusal::OutOfMemory => BatchError::OutOfMemory,
-            Refusal::RetiredLimit => BatchError::RetiredLimit,
+            Refusal::RetiredLimit(held_back) => BatchError::RetiredLimit(held_back),
             Refusal::Removed => BatchError::Removed,
             Refusal::Forked => BatchError::Forked,
         }
@@ -288,7 +341,7 @@ impl fmt::Display for BatchError {
         f.write_str(match self {
             BatchError::Closed => CLOSED,
             BatchError::OutOfMemory => OUT_OF_MEMORY,
-            BatchError::RetiredLimit => RETIRED_LIMIT,
+            BatchError::RetiredLimit(held_back) => return retired_limit(f, *held_back),
             BatchError::ForeignOps => FOREIGN_OPS,
             BatchError::ForeignRegistration => FOREIGN_REGISTRATION,
             BatchError::Removed => REMOVED,
@@ -303,7 +356,7 @@ impl From<InsertError> for BatchError {
         match reason {
             InsertError::Closed => BatchError::Closed,
             InsertError::OutOfMemory => BatchError::OutOfMemory,
-            InsertError::RetiredLimit => BatchError::RetiredLimit,
+            InsertError::RetiredLimit(held_back) => BatchError::RetiredLimit(held_back),
             InsertError::ForeignOps => BatchError::ForeignOps,
             InsertError::Forked => BatchError::Forked,
         }

@@ -1,7 +1,6 @@
 //! Reading under an epoch pin.
 
 use crate::NotifierIndex;
-use crate::publish::VersionHandle;
 use crate::reclaim::epoch::{self, Pin};
 use crate::shared::SharedEngine;
 use crate::snapshot::Snapshot;
@@ -57,7 +56,7 @@ impl<'i> Guard<'i> {
     #[inline]
     pub fn view(&self) -> View<'_> {
         // SAFETY: [V1] this thread is pinned for as long as the guard exists, and the view borrows it.
-        View::new(unsafe { self.engine.cell.mirrored() })
+        View::new(unsafe { self.engine.cell.under_pin() })
     }
 
     /// Lets the epoch go on and pins anew, for less than a new guard costs.
@@ -82,10 +81,7 @@ impl<'i> Guard<'i> {
 
     /// An owned handle of the newest version.
     pub fn snapshot(&self) -> Snapshot {
-        // SAFETY: [V1] as in `view`.
-        let handle = unsafe { VersionHandle::try_from_protected(self.engine.cell.mirrored_pointer()) };
-        let handle = handle.unwrap_or_else(|| self.engine.cell.load());
-        Snapshot::new(handle, self.engine.clone())
+        Snapshot::new(self.engine.clone())
     }
 
     queries!(self);

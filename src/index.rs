@@ -15,9 +15,8 @@ use crate::hit::Hit;
 use crate::interval::Interval;
 use crate::invalidation::Invalidation;
 use crate::many::Many;
-use crate::notifier::{Event, Notifier, Reason};
+use crate::notifier::{Event, Invalidating, Notifier, Reason};
 use crate::ops::Ops;
-use crate::publish::VersionHandle;
 use crate::reader::Reader;
 use crate::record::{Kind, NewRecord};
 use crate::registration::{Held, RawRegistration, Registration, remove_orphans};
@@ -25,7 +24,6 @@ use crate::returned::Returned;
 use crate::shared::SharedEngine;
 use crate::snapshot::Snapshot;
 use crate::stats::Stats;
-use crate::tuning::RELEASE_BUDGET;
 use crate::view::View;
 
 /// A lock-free index of notifiers on address intervals.
@@ -219,8 +217,8 @@ impl NotifierIndex {
     }
 
     /// What every change that may run foreign code does first.
-    fn before_change(&self) {
-        self.engine.release(RELEASE_BUDGET);
+    fn before_change(&self, size: usize) {
+        self.engine.release_before(size);
         remove_orphans(&self.engine);
     }
 
@@ -244,7 +242,7 @@ impl NotifierIndex {
         let Some(owner) = ops.owner_in(self.engine.id) else {
             return Err(Refused::new(InsertError::ForeignOps, payload));
         };
-        self.before_change();
+        self.before_change(1);
         let record = NewRecord::allocate(owner, ops.kind(), payload)
             .map_err(|payload| Refused::new(InsertError::OutOfMemory, payload))?;
         let edit = |draft: &mut Draft<'_>| {
@@ -302,7 +300,7 @@ impl NotifierIndex {
         let Some(owner) = ops.owner_in(self.engine.id) else {
             return Err(refused(InsertError::ForeignOps, items));
         };
-        self.before_change();
+        self.before_change(items.len());
         if items.is_empty() {
             return Ok(Vec::new());
         }
@@ -351,7 +349,7 @@ impl NotifierIndex {
         if let Some(hit) = self.pin().find(ops, interval) {
             return Ok(FoundOrInserted::Found(hit.hold()));
         }
-        self.before_change();
+        self.before_change(1);
         let record = NewRecord::allocate(owner, ops.kind(), make())
             .map_err(|made| Refused::new(InsertError::OutOfMemory, Some(made)))?;
         let edit = |draft: &mut Draft<'_>| {
@@ -431,7 +429,7 @@ impl NotifierIndex {
     /// [`BatchError`]: no memory, or the owner belongs to another index; nothing was changed.
     pub fn clear<N>(&self, ops: &Ops<N>) -> Result<usize, BatchError> {
         let owner = ops.owner_in(self.engine.id).ok_or(BatchError::ForeignOps)?;
-        self.before_change();
+        self.before_change(self.engine.with_current(|version| version.tree(owner).len()) as usize);
         Ok(clear::clear(&self.engine, owner)?)
     }
 
@@ -487,7 +485,7 @@ impl NotifierIndex {
         let Some(owner) = ops.owner_in(self.engine.id) else {
             return Err(Refused::new(BatchError::ForeignOps, Vec::new()));
         };
-        self.before_change();
+        self.before_change(1);
         Carving::new(&self.engine, ops, interval.into(), make_right).run(owner)
     }
 
@@ -511,19 +509,19 @@ impl NotifierIndex {
 
     /// The current version, owned.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::new(self.engine.cell.load(), self.engine.clone())
+        Snapshot::new(self.engine.clone())
     }
 
     /// The number of the current version. It rises by one with each publication.
     ///
-    /// Consistency: linearizable with all look-ups, without a pin.
+    /// Consistency: linearizable with all look-ups.
     pub fn version(&self) -> u64 {
-        self.engine.cell.borrow().seq
+        self.engine.with_current(|version| version.seq)
     }
 
     /// The number of notifiers of all owners.
     pub fn len(&self) -> usize {
-        self.engine.cell.borrow().len as usize
+        self.engine.with_current(|version| version.len as usize)
     }
 
     /// Whether no owner has a notifier.
@@ -638,6 +636,41 @@ impl NotifierIndex {
         Stats::of(&self.engine)
     }
 
+    /// From now on so many bytes may be retired and not yet freed: see [`Config::retired_limit`].
+    ///
+    /// Blocking: never.
+    pub fn set_retired_limit(&self, bytes: u64) {
+        self.engine.settings.set_retired_limit(bytes);
+    }
+
+    /// From now on `hook` is called where a notifier refuses in a section that may block, instead of the one before: see
+    /// [`Config::refusal_hook`].
+    ///
+    /// Blocking: never; a call of the hook before may still run.
+    pub fn set_refusal_hook(&self, hook: impl Fn(&Invalidating<'_>) + Send + Sync + 'static) {
+        self.engine.settings.set_refusal_hook(Some(std::sync::Arc::new(hook)));
+    }
+
+    /// Gives an owner a name, by which a [`dump`](Self::dump) tells his notifiers.
+    ///
+    /// ```
+    /// # use notifier_index::{BatchError, NotifierIndex};
+    /// let index = NotifierIndex::new();
+    /// let heaps = index.register_passive_ops::<u32>();
+    /// index.name_owner(&heaps, "heaps")?;
+    /// let _registration = index.insert(&heaps, 7, 1).unwrap();
+    /// assert!(index.dump().to_string().contains("heaps"));
+    /// # Ok::<(), BatchError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`BatchError::ForeignOps`].
+    pub fn name_owner<N>(&self, ops: &Ops<N>, name: &str) -> Result<(), BatchError> {
+        let owner = ops.owner_in(self.engine.id).ok_or(BatchError::ForeignOps)?;
+        self.engine.settings.name_owner(owner, name);
+        Ok(())
+    }
+
     /// A listing of all notifiers, in the manner of a maps file: one a line, addresses in hexadecimal.
     ///
     /// ```
@@ -670,7 +703,7 @@ impl Default for NotifierIndex {
 
 impl fmt::Debug for NotifierIndex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let version: VersionHandle = self.engine.cell.load();
-        write!(f, "NotifierIndex(version {}, {} notifiers)", version.seq, version.len)
+        let (version, len) = self.engine.with_current(|version| (version.seq, version.len));
+        write!(f, "NotifierIndex(version {version}, {len} notifiers)")
     }
 }

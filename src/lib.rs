@@ -20,7 +20,7 @@
 //! |---|---|---|
 //! | [`Guard`] | some look-ups in a row | an epoch pin |
 //! | [`Reader`] | many look-ups on one thread | one load and one compare |
-//! | [`Snapshot`] | long scans, other threads | two counters |
+//! | [`Snapshot`] | long scans, other threads | a slot, two counters |
 //!
 //! All three look through a [`View`] of one immutable version. They agree: a change takes effect at one instant, and a
 //! look-up that starts after the change returned sees it, whichever way it goes.
@@ -31,6 +31,8 @@ mod activity;
 #[allow(unsafe_code)]
 mod batch;
 mod bell;
+#[allow(unsafe_code)]
+mod bench;
 #[cfg(busted)]
 pub mod busted;
 #[cfg(not(busted))]
@@ -41,6 +43,7 @@ mod carve;
 mod clear;
 mod collision;
 mod config;
+mod courtesy;
 #[allow(unsafe_code)]
 mod draft;
 mod dump;
@@ -72,9 +75,11 @@ mod panics;
 pub mod parts;
 #[allow(unsafe_code)]
 mod publish;
+#[allow(unsafe_code)]
 mod reader;
 #[allow(unsafe_code)]
 mod reclaim;
+mod reclaiming;
 #[allow(unsafe_code)]
 mod record;
 #[allow(unsafe_code)]
@@ -83,8 +88,12 @@ mod returned;
 #[allow(unsafe_code)]
 mod roots;
 mod section;
+mod settings;
 #[allow(unsafe_code)]
 mod shared;
+#[allow(unsafe_code)]
+mod slots;
+#[allow(unsafe_code)]
 mod snapshot;
 mod stats;
 mod sync;
@@ -109,7 +118,7 @@ pub use collision::Ticket;
 pub use config::Config;
 pub use dump::Dump;
 pub use error::{
-    BatchError, BeginError, CloseError, Corruption, FindManyError, InsertError, Refused, RemoveError,
+    BatchError, BeginError, CloseError, Corruption, FindManyError, HeldBack, Holder, InsertError, Refused, RemoveError,
     TryInvalidateError, UpdateError, WaitError, WouldBlock,
 };
 pub use guard::Guard;

@@ -1,7 +1,7 @@
 //! The record of one notifier: what the tree's entries point to.
 //!
 //! ```text
-//!   Record<N>: [ serial | references | activity | location | link | kind | owner ] [ payload: N ]
+//!   Record<N>: [ serial | references | activity | location | link | kind | owner | birth ] [ payload: N ]
 //! ```
 //!
 //! The bounds of a notifier stand in the tree, never here, because they differ from version to version. What
@@ -15,7 +15,7 @@
 //!   the record can be reached. A mark beside the count says that the registration was let go of and may be claimed.
 //! - **\[N2]** Whoever takes the count to zero pushes the record on the list of releases, or is about to drop
 //!   it himself; nothing can reach it then.
-//! - **\[N3]** `kind` and `owner` are written before the record can be reached; `serial` too, by the writer that
+//! - **\[N3]** `kind` and `owner` are written before the record can be reached; `serial` and `birth` too, by the writer that
 //!   publishes it.
 //! - **\[N4]** A header with the kind of `N` is the head of a `Record<N>` that was allocated with its layout.
 
@@ -30,7 +30,7 @@ use crate::error::WouldBlock;
 use crate::identity::check_count;
 use crate::interval::Interval;
 use crate::notifier::{Invalidating, Notifier};
-use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Ordering, Witness, dealloc};
+use crate::sync::{AtomicPtr, AtomicU64, AtomicUsize, Number, Ordering, Witness, dealloc};
 use crate::tree::{EntryHeader, EntryPtr};
 
 /// What a record needs to know of its payload's type once that is erased.
@@ -155,6 +155,8 @@ pub(crate) struct Header {
     link: AtomicPtr<Header>,
     kind: &'static Kind,
     owner: u64,
+    /// The version that inserted it.
+    birth: Cell<u64>,
     witness: Witness,
 }
 
@@ -165,7 +167,7 @@ pub(crate) struct Record<N> {
     payload: N,
 }
 
-// SAFETY: [N3] the serial, the one plain cell of a header, is written only while the record is private; all else is
+// SAFETY: [N3] serial and birth, the plain cells of a header, are written only while the record is private; all else is
 // atomic or immutable.
 unsafe impl Sync for Header {}
 
@@ -186,6 +188,10 @@ impl<N> Record<N> {
 impl Header {
     pub(crate) fn serial(&self) -> u64 {
         self.entry.serial.get()
+    }
+
+    pub(crate) fn birth(&self) -> u64 {
+        self.birth.get()
     }
 
     pub(crate) fn owner(&self) -> u64 {
@@ -311,6 +317,7 @@ impl<N> NewRecord<N> {
             location: AtomicU64::new(0),
             link: AtomicPtr::new(ptr::null_mut()),
             kind,
+            birth: Cell::new(0),
             witness: Witness::new(),
         };
         // SAFETY: fresh memory of the record's own layout.
@@ -355,14 +362,15 @@ impl<N> Drop for NewRecord<N> {
     }
 }
 
-/// Writes the insertion number and the first location into a record that nobody else can reach.
+/// Writes the insertion number, the version and the first location into a record that nobody else can reach.
 ///
 /// # Safety
 /// The record is not in any published version.
-pub(crate) unsafe fn stamp(header: NonNull<Header>, serial: u64, start: u64) {
+pub(crate) unsafe fn stamp(header: NonNull<Header>, serial: u64, birth: u64, start: u64) {
     // SAFETY: [N3] still private to the writer.
     let header = unsafe { header.as_ref() };
     header.entry.serial.set(serial);
+    header.birth.set(birth);
     header.set_location(start);
 }
 
@@ -404,6 +412,47 @@ impl RecordStack {
     pub(crate) fn take_all(&self) -> RecordList {
         // [O13] Acquire, partner of the Release in `push`.
         RecordList(self.0.swap(ptr::null_mut(), Ordering::Acquire))
+    }
+}
+
+/// Records whose payloads nobody can reach any more, until they are dropped; and how much they are.
+#[derive(Default)]
+pub(crate) struct Releases {
+    stack: RecordStack,
+    bytes: Number,
+}
+
+impl Releases {
+    /// Bytes of the records that wait here.
+    pub(crate) fn bytes(&self) -> u64 {
+        // [O14] Relaxed: a statistic, and a limit that need not be exact.
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.stack.is_empty()
+    }
+
+    /// # Safety
+    /// [N2] The caller has let go of the last reference.
+    pub(crate) unsafe fn push(&self, record: NonNull<Header>) {
+        // SAFETY: [N2] the caller's alone until it is pushed.
+        unsafe {
+            self.bytes.fetch_add(record.as_ref().kind().record_bytes as u64, Ordering::Relaxed);
+            self.stack.push(record);
+        }
+    }
+
+    pub(crate) fn take_all(&self) -> RecordList {
+        self.stack.take_all()
+    }
+
+    /// One that was taken is about to be dropped.
+    pub(crate) fn note_taken(&self, record: NonNull<Header>) {
+        // SAFETY: [N2] taken, and not yet dropped.
+        let bytes = unsafe { record.as_ref() }.kind().record_bytes;
+        // [O14] Relaxed: a statistic.
+        self.bytes.fetch_sub(bytes as u64, Ordering::Relaxed);
     }
 }
 

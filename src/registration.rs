@@ -24,7 +24,7 @@ use crate::reclaim::give_up_record;
 use crate::record::{self, Header, Record};
 use crate::shared::SharedEngine;
 use crate::sync::spin_loop;
-use crate::tuning::{LOCATE_ATTEMPTS, RELEASE_BUDGET};
+use crate::tuning::LOCATE_ATTEMPTS;
 use crate::version::Version;
 
 /// Looks for a record where its location says, and where it really is if that has been outrun.
@@ -374,7 +374,7 @@ impl<N: Send + Sync + 'static> Registration<N> {
         if self.raw.engine.is_in_callback() {
             return Err(Refused::new(RemoveError::WouldDeadlock, self));
         }
-        self.raw.engine.release(RELEASE_BUDGET);
+        self.raw.engine.release_before(1);
         let removal = self.remove_deferred()?;
         // Not in a callback, without a deadline and in the process of the index: nothing can be refused.
         let waited = removal.wait();

@@ -13,7 +13,8 @@
 //! which stands for all ranges.
 //!
 //! A section is published *before* it loads the tree, and a filler reads the generation and the tree *before* it scans
-//! the table (R1, R2, R3); a `SeqCst` fence stands between the two steps on both sides, so at least one sees the other.
+//! the table (R1, R2, R3); a `SeqCst` fence stands between the two steps on both sides, so at least one sees the other. The
+//! section's is the one that stands in front of every load of the tree: that of its mark (\[O6]), or of a pin.
 //!
 //! A scan reads state, range, state: if the state changed in between, the section it first saw is over, and one that
 //! took its place began after the scan and finds the notifier in the tree. So each slot is looked at once.
@@ -29,7 +30,8 @@ use crate::engine::NO_THREAD;
 use crate::gauge::Entry;
 use crate::interval::Interval;
 use crate::overflow::{self, Overflow, OverflowPlace};
-use crate::sync::{AtomicU64, Ordering, Padded, fence, yield_point};
+use crate::slots::{Mark, User, UserKind};
+use crate::sync::{AtomicU64, Ordering, Padded, yield_point};
 use crate::tuning::SECTION_SLOTS;
 
 const FREE: u64 = 0;
@@ -65,6 +67,8 @@ struct SectionSlot {
     thread: AtomicU64,
     /// Written by the section's own thread only.
     started_count: AtomicU64,
+    /// The version that the section's walk looks at.
+    mark: Mark,
     room: WaitingRoom,
 }
 
@@ -76,6 +80,7 @@ impl SectionSlot {
             last: AtomicU64::new(0),
             thread: AtomicU64::new(0),
             started_count: AtomicU64::new(0),
+            mark: Mark::new(),
             room: WaitingRoom::new(),
         }
     }
@@ -208,8 +213,8 @@ impl SectionTable {
         }
     }
 
-    /// Publishes a section over `interval` (R1): what is loaded after this returns, is loaded after the section can be
-    /// seen.
+    /// Publishes a section over `interval` (R1). The tree is looked at through a mark or a pin taken after this, whose fence
+    /// comes after the section can be seen.
     pub(crate) fn begin(&self, interval: Interval, seat: usize, thread: u64) -> Place {
         yield_point();
         let place = match self.claim(seat) {
@@ -219,10 +224,23 @@ impl SectionTable {
             }
             None => Place::Overflow(self.overflow.0.begin(self.index)),
         };
-        // [O19] SeqCst, partner of the fence in `read_begin`: the section is seen, or it sees the tree.
-        fence(Ordering::SeqCst);
         yield_point();
         place
+    }
+
+    /// The mark of a section that has a slot.
+    pub(crate) fn mark(&self, place: Place) -> Option<&Mark> {
+        match place {
+            Place::Slot(at, _) => Some(&self.slots[at].0.mark),
+            Place::Overflow(_) => None,
+        }
+    }
+
+    /// The marks of all sections.
+    pub(crate) fn marks(&self, note: &mut dyn FnMut(&Mark, User)) {
+        for at in self.used_slots() {
+            note(&self.slots[at].0.mark, User { kind: UserKind::Section, thread: None });
+        }
     }
 
     fn claim(&self, seat: usize) -> Option<(usize, u64)> {

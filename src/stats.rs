@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::engine::Engine;
 use crate::reclaim::pool::Class;
+use crate::slots::Protected;
 use crate::version::Version;
 
 /// Counters of an index at one moment. Those of the version agree with one another; the others may be newer.
@@ -31,7 +32,9 @@ pub struct Stats {
     pub retired_bytes: u64,
     /// Bytes that the pool has from the allocator, in use or not.
     pub pool_bytes: u64,
-    /// Versions other than the current one that a reader or a snapshot still owns, as the reclaimer last saw them.
+    /// Bytes of notifiers that nobody can reach any more, and whose payloads wait to be dropped.
+    pub releasable_bytes: u64,
+    /// Versions other than the current one that a reader, a snapshot, a section or a change looks at.
     pub owned_versions: u64,
     /// The oldest of these; the current version if there is none.
     pub oldest_version: u64,
@@ -39,6 +42,8 @@ pub struct Stats {
     pub versions_awaiting_grace: u64,
     /// Changes that had to begin again because another was first.
     pub lost_races: u64,
+    /// Times that a change which kept losing has asked the others to give way.
+    pub announcements: u64,
     /// Sections begun.
     pub sections_started: u64,
     /// Sections that are active now.
@@ -55,22 +60,29 @@ pub struct Stats {
 
 impl Stats {
     pub(crate) fn of(engine: &Engine) -> Self {
-        let version = engine.cell.load();
-        let (live_nodes, node_bytes) = nodes_of(&version);
+        engine.with_current(|version| Self::of_version(engine, version))
+    }
+
+    fn of_version(engine: &Engine, version: &Version) -> Self {
+        let mut protected = Protected::default();
+        engine.scan(&mut protected);
+        let (owned_versions, oldest) = protected.summary(version.seq);
         let (sections_started, sections_active) = engine.sections.counts();
         Stats {
             version: version.seq,
             live_notifiers: version.len,
-            live_nodes,
-            node_bytes,
-            tree_height: height_of(&version),
+            live_nodes: version.leaf_count + version.inner_count,
+            node_bytes: node_bytes_of(version),
+            tree_height: height_of(version),
             retired_objects: version.retired_objects.saturating_sub(engine.freed.objects()),
-            retired_bytes: engine.retired_bytes(&version),
+            retired_bytes: engine.retired_bytes(version),
             pool_bytes: engine.depot.bytes(),
-            owned_versions: engine.freed.parked_count(),
-            oldest_version: engine.freed.oldest_parked().unwrap_or(version.seq),
-            versions_awaiting_grace: version.seq.saturating_sub(engine.horizon()),
+            releasable_bytes: engine.released.bytes(),
+            owned_versions,
+            oldest_version: oldest.unwrap_or(version.seq),
+            versions_awaiting_grace: version.seq.saturating_sub(engine.horizon.load()),
             lost_races: engine.lost_race_count(),
+            announcements: engine.courtesy.count(),
             sections_started,
             sections_active,
             callbacks_run: engine.tally.calls(),
@@ -81,10 +93,9 @@ impl Stats {
     }
 }
 
-fn nodes_of(version: &Version) -> (u64, u64) {
-    let leaf_bytes = version.leaf_count * Class::Leaf.slot_bytes() as u64;
-    let inner_bytes = version.inner_count * Class::Large.slot_bytes() as u64;
-    (version.leaf_count + version.inner_count, leaf_bytes + inner_bytes)
+/// Bytes of the nodes that a version reaches.
+pub(crate) fn node_bytes_of(version: &Version) -> u64 {
+    version.leaf_count * Class::Leaf.slot_bytes() as u64 + version.inner_count * Class::Large.slot_bytes() as u64
 }
 
 fn height_of(version: &Version) -> u64 {

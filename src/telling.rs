@@ -1,5 +1,6 @@
 //! Sections, as the engine runs them: publish, walk, stand, end.
 
+use std::ptr::NonNull;
 use std::time::Instant;
 
 use crate::bell::Bell;
@@ -9,13 +10,16 @@ use crate::error::{TryInvalidateError, WaitError};
 use crate::hit::AnyHits;
 use crate::interval::Interval;
 use crate::invalidation::Invalidation;
-use crate::notifier::{Event, Invalidating};
-use crate::publish::Base;
-use crate::reclaim::epoch;
+use crate::notifier::Event;
+use crate::publish::VersionCell;
+use crate::reclaim::epoch::{self, Pin};
+use crate::reclaim::pool::NoMemory;
 use crate::record::Header;
 use crate::section::Place;
+use crate::slots::{Mark, OwnSlot, UserKind};
 use crate::sync::yield_now;
 use crate::tuning::REMOVAL_BELLS;
+use crate::version::Version;
 use crate::walk::Walk;
 
 impl Engine {
@@ -29,17 +33,17 @@ impl Engine {
         if self.is_inherited() {
             return Err(TryInvalidateError::Forked);
         }
-        let too_early = busted::is(Sabotage::SectionAfterLoad).then(|| self.load_too_early());
+        let too_early = if busted::is(Sabotage::SectionAfterLoad) { self.load_too_early() } else { None };
         let place = self.sections.begin(interval, seat(), thread_number());
         // From here on the section ends whatever happens. The tree is loaded after it was published (R1).
         let section = Invalidation::new(self, place, interval);
-        if too_early.is_none() && self.is_nobody_in(interval) {
+        let sight = too_early.unwrap_or_else(|| self.look(place));
+        if AnyHits::new(sight.version(), interval).next().is_none() {
             return Ok(section);
         }
-        let version = too_early.unwrap_or_else(|| self.cell.borrow());
         let walking = self.sections.walk(place);
-        let outcome = Walk::new(self, &version, interval, event, may_block).run();
-        drop(version);
+        let outcome = Walk::new(self, sight.version(), interval, event, may_block).run();
+        drop(sight);
         self.sections.stand(place, walking);
         self.tally.note_walk(&outcome);
         let is_refused = outcome.refusals > 0 && !may_block;
@@ -48,19 +52,21 @@ impl Engine {
         if is_refused { Err(TryInvalidateError::WouldBlock) } else { Ok(section) }
     }
 
-    /// Whether a section over `interval` has nobody to tell.
-    fn is_nobody_in(&self, interval: Interval) -> bool {
-        let _pin = epoch::pin();
-        // SAFETY: [V1] pinned for as long as the version is looked at.
-        let version = unsafe { self.cell.mirrored() };
-        AnyHits::new(version, interval).next().is_none()
+    /// The current version, as the section in this place keeps it: by the mark of its slot. One that overflows takes a slot as
+    /// a reader does, and where there is no memory for that, it keeps a pin.
+    fn look(&self, place: Place) -> Sight<'_> {
+        let otherwise = || match self.slots.take(UserKind::Section) {
+            Ok(slot) => Keeper::Slot(slot),
+            Err(NoMemory) => Keeper::Pin(epoch::pin()),
+        };
+        Sight::take(&self.cell, self.sections.mark(place).map_or_else(otherwise, Keeper::Mark))
     }
 
     /// A sabotage: the version that a section must not use, with time for others to change it.
-    fn load_too_early(&self) -> Base {
-        let version = self.cell.borrow();
+    fn load_too_early(&self) -> Option<Sight<'_>> {
+        let sight = Sight::take(&self.cell, Keeper::Slot(self.slots.take(UserKind::Section).ok()?));
         yield_now();
-        version
+        Some(sight)
     }
 
     pub(crate) fn end_section(&self, place: Place) {
@@ -113,10 +119,41 @@ impl Engine {
         }
         Ok(())
     }
+}
 
-    pub(crate) fn report_refusal(&self, invalidating: &Invalidating<'_>) {
-        if let Some(hook) = &self.refusal_hook {
-            hook(invalidating);
+/// What keeps the version of a walk.
+enum Keeper<'s> {
+    Mark(&'s Mark),
+    Slot(OwnSlot),
+    Pin(#[expect(dead_code, reason = "held")] Pin),
+}
+
+/// The version that a section looks at, kept until this is dropped.
+struct Sight<'s> {
+    version: NonNull<Version>,
+    keeper: Keeper<'s>,
+}
+
+impl<'s> Sight<'s> {
+    fn take(cell: &VersionCell, keeper: Keeper<'s>) -> Self {
+        let version = match &keeper {
+            Keeper::Mark(mark) => mark.protect(cell),
+            Keeper::Slot(slot) => slot.mark().protect(cell),
+            Keeper::Pin(_) => cell.look(),
+        };
+        Sight { version, keeper }
+    }
+
+    fn version(&self) -> &Version {
+        // SAFETY: [V1] kept by the keeper, for as long as this is there.
+        unsafe { self.version.as_ref() }
+    }
+}
+
+impl Drop for Sight<'_> {
+    fn drop(&mut self) {
+        if let Keeper::Mark(mark) = &self.keeper {
+            mark.clear();
         }
     }
 }

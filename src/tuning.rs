@@ -12,13 +12,16 @@ const fn choose(usual: usize, tiny: usize, modelled: usize) -> usize {
     }
 }
 
-/// A publication whose number is a multiple of this asks for a grace period, and takes part in reclaiming.
-pub(crate) const PUBLICATIONS_PER_GRACE: u64 = choose(32, 2, 4) as u64;
+/// Publications of one bench between two of its turns, each of which asks for a grace period.
+pub(crate) const PUBLICATIONS_PER_TURN: u64 = choose(32, 2, 4) as u64;
 
-/// Versions that one turn of the reclaimer passes: more than come between two turns.
-pub(crate) const HAUL_LISTS: usize = choose(64, 3, 3);
+/// Retired objects that one turn looks at: more than come in between two turns.
+pub(crate) const TURN_OBJECTS: usize = choose(512, 64, 64);
 
-/// Retired objects waiting for the reclaimer, beyond which every change takes a turn.
+/// Objects of another bench that a turn looks at besides.
+pub(crate) const HELPED_OBJECTS: usize = choose(256, 32, 32);
+
+/// Retired objects waiting at a bench, beyond which each of its changes takes a turn.
 pub(crate) const BACKLOG: u64 = choose(4096, 64, 64) as u64;
 
 /// Payloads that one changing operation drops for others.
@@ -33,6 +36,15 @@ pub(crate) const SHELVES: usize = choose(64, 64, 1);
 /// Workbenches of one index: so many writers can be in the middle of a change without a spare one.
 pub(crate) const WORKBENCHES: usize = choose(64, 64, 1);
 
+/// Slots in one chunk of protection slots.
+pub(crate) const SLOTS_OF_CHUNK: usize = choose(16, 2, 2);
+
+/// Races that a change loses before it announces itself.
+pub(crate) const LOST_BEFORE_ANNOUNCING: u32 = choose(2, 1, 1) as u32;
+
+/// Pauses that one backs off for at most.
+pub(crate) const MOST_PAUSES: u64 = choose(256, 4, 2) as u64;
+
 /// Bytes of the first slab of a class; each further one doubles, up to [`LARGEST_SLAB`].
 pub(crate) const FIRST_SLAB: usize = choose(8 << 10, 8 << 10, 4 << 10);
 
@@ -45,8 +57,11 @@ pub(crate) const LOCATE_ATTEMPTS: u32 = choose(64, 64, 2) as u32;
 /// Bytes that may be retired and not yet freed, unless [`Config`](crate::Config) says otherwise.
 pub(crate) const RETIRED_LIMIT: u64 = 256 << 20;
 
-/// Rounds in which a change, or `maintain`, pushes the epoch forward before it gives up.
+/// Rounds in which `maintain` pushes the epoch forward before it gives up.
 pub(crate) const GRACE_ROUNDS: u32 = choose(64, 64, 3) as u32;
+
+/// Rounds in which a change beyond the limit helps to reclaim, before it asks what holds so much back.
+pub(crate) const RELIEF_ROUNDS: u32 = choose(8, 8, 3) as u32;
 
 /// Objects listed in a version record itself before a page is taken.
 pub(crate) const INLINE_REPLACED: usize = choose(20, 2, 8);

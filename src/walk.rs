@@ -117,7 +117,7 @@ impl<'w> Walk<'w> {
     fn report(&mut self, invalidating: &Invalidating<'_>) {
         if self.may_block {
             let engine = self.engine;
-            self.outcome.panic.catch(|| engine.report_refusal(invalidating));
+            self.outcome.panic.catch(|| engine.settings.report_refusal(invalidating));
         }
     }
 

@@ -118,6 +118,8 @@ fn table() -> Vec<Row> {
         "SYWRP" CloseError;
         "SYWRP" Corruption;
         "SYWRP" FindManyError;
+        "SYWRP" HeldBack;
+        "SYWRP" Holder;
         "SYWRP" InsertError;
         "SYWRP" IntervalError;
         "SYWRP" ParseIntervalError;

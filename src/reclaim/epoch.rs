@@ -150,14 +150,15 @@ impl Horizon {
     }
 }
 
-/// Brings `horizon` nearer to `seq`: asks for a grace period if none is outstanding, and in any case helps the epoch
-/// forward. To be called when the mirror has reached version `seq`, so that later pins cannot see an older one.
+/// Brings `horizon` nearer to the newest version: asks for a grace period if none is outstanding, and in any case helps the
+/// epoch forward. `newest` tells a number that `current` has reached, so that later pins cannot see an older one.
 ///
 /// One request at a time: while a pin is stuck, nothing piles up in the collector.
 ///
 /// Blocking: never. Allocates one bag for each grace period, inside the collector.
-pub(crate) fn drive(horizon: &Arc<Horizon>, seq: u64) {
+pub(crate) fn drive(horizon: &Arc<Horizon>, newest: impl FnOnce() -> u64) {
     let pin = pin();
+    let seq = newest();
     if horizon.claim(seq) {
         let horizon = Arc::clone(horizon);
         let pass = move || {

@@ -16,7 +16,6 @@ use ::loom::sync::atomic as model;
 use super::{Ordering, weaken};
 
 pub(crate) use super::event::{Event, listener};
-pub(crate) use super::shared_cell::{Borrowed, SharedCell};
 pub(crate) use ::loom::hint::spin_loop;
 pub(crate) use ::loom::sync::{Condvar, Mutex, MutexGuard};
 pub(crate) use ::loom::thread::yield_now;

@@ -3,13 +3,13 @@
 //!
 //! | built with | behind the names |
 //! |---|---|
-//! | nothing | std, `arc_swap`, `event_listener`: `native.rs`, names and nothing more |
+//! | nothing | std, `event_listener`: `native.rs`, names and nothing more |
 //! | `--cfg stress_yield` | the same, with random yields at each [`yield_point`] |
 //! | `--cfg loom` | loom's atomics, wrapped so that one call's ordering can be weakened (`loom.rs`, `weaken.rs`) |
 //! | `--cfg shuttle` | shuttle's atomics (`shuttle.rs`) |
 //!
-//! Under both checkers what loom and shuttle cannot see inside is replaced by what it promises: the owning cell
-//! (`shared_cell.rs`) and the event (`event.rs`). Memory that loom cannot see carries a [`Witness`].
+//! Under both checkers what loom and shuttle cannot see inside is replaced by what it promises: the event (`event.rs`).
+//! Memory that loom cannot see carries a [`Witness`].
 //!
 //! Two kinds of locks are used and both only through `try_lock`: whoever does not get one goes on without,
 //! so no writer ever waits for another.
@@ -21,9 +21,6 @@ mod event;
 mod loom;
 #[cfg(not(any(loom, shuttle)))]
 mod native;
-#[cfg(any(loom, shuttle))]
-#[allow(unsafe_code)]
-mod shared_cell;
 #[cfg(shuttle)]
 mod shuttle;
 #[cfg(loom)]
@@ -36,9 +33,8 @@ use native as backend;
 #[cfg(shuttle)]
 use shuttle as backend;
 
-pub(crate) use arc_swap::RefCnt;
 pub(crate) use backend::{
-    Arc, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Borrowed, Event, Mutex, MutexGuard, SharedCell, Witness,
+    Arc, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Event, Mutex, MutexGuard, Witness,
     dealloc, fence, listener, process_wide, spin_loop, thread_local, yield_now, yield_point,
 };
 /// Counts what no checker asks about.
@@ -55,6 +51,14 @@ pub(crate) use std::sync::atomic::{AtomicU32 as Number32, AtomicU64 as Number};
 #[repr(align(128))]
 #[derive(Default)]
 pub(crate) struct Padded<T>(pub(crate) T);
+
+/// What is in a mutex that nobody else can reach.
+pub(crate) fn get_mut<T>(mutex: &mut Mutex<T>) -> &mut T {
+    match mutex.get_mut() {
+        Ok(value) => value,
+        Err(poisoned) => poisoned.into_inner(),
+    }
+}
 
 /// Takes `mutex` if nobody holds it; a panic of an earlier holder is no reason to refuse.
 pub(crate) fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {

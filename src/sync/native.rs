@@ -1,7 +1,5 @@
 //! The façade over std and the crates that stand beside it: names only, so that it costs nothing.
 
-use arc_swap::{ArcSwapAny, DefaultStrategy, Guard};
-
 pub(crate) use event_listener::{Event, listener};
 pub(crate) use std::alloc::dealloc;
 pub(crate) use std::hint::spin_loop;
@@ -9,12 +7,6 @@ pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize,
 pub(crate) use std::sync::{Arc, Mutex, MutexGuard};
 pub(crate) use std::thread::yield_now;
 pub(crate) use std::thread_local;
-
-/// Owns a value, lends it and swaps it.
-pub(crate) type SharedCell<T> = ArcSwapAny<T>;
-
-/// What the cell has lent.
-pub(crate) type Borrowed<T> = Guard<T, DefaultStrategy>;
 
 /// Declares statics that are made at their first use.
 macro_rules! process_wide {

@@ -5,7 +5,6 @@ use super::Ordering;
 use shuttle::sync::atomic::AtomicBool;
 
 pub(crate) use super::event::{Event, listener};
-pub(crate) use super::shared_cell::{Borrowed, SharedCell};
 pub(crate) use shuttle::hint::spin_loop;
 pub(crate) use shuttle::sync::atomic as raw;
 pub(crate) use shuttle::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, fence};

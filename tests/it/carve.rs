@@ -239,7 +239,8 @@ fn a_refused_carve_gives_the_payloads_back() {
     while all[0].update(between(0, 99)).is_ok() {}
     let before = (index.version(), content(&index, &ops));
     let refused = index.carve(&ops, between(40, 59), |hit| Canary::new(hit.start() + 10)).unwrap_err();
-    assert_eq!((refused.reason, names(refused.value)), (BatchError::RetiredLimit, vec![10, 11, 12]));
+    assert!(matches!(refused.reason, BatchError::RetiredLimit(_)), "{refused}");
+    assert_eq!(names(refused.value), vec![10, 11, 12]);
     assert_eq!((index.version(), content(&index, &ops)), before);
     // Who only gives addresses up is not refused for what others hold.
     assert_eq!(index.carve(&ops, between(98, 99), |_| unreachable!()).unwrap().cut, 3);

@@ -121,8 +121,8 @@ fn slabs_of_which_nothing_is_in_use_are_given_back() {
     assert!(after > 0 && after + leaves_and_more / 2 < before, "{after} of {before} bytes are left");
 }
 
-/// How many payloads one change drops for others: `RELEASE_BUDGET`.
-const BUDGET: usize = 32;
+/// How many payloads one change of one notifier drops: `RELEASE_BUDGET`, and twice what it may give up itself.
+const BUDGET: usize = 32 + 2;
 
 #[test]
 fn one_change_drops_no_more_payloads_than_its_share() {

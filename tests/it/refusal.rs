@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use notifier_index::{
-    BatchError, Config, FindManyError, FoundOrInserted, InsertError, Interval, IntervalError, NotifierIndex, Ops,
+    BatchError, Config, FindManyError, FoundOrInserted, Holder, InsertError, Interval, IntervalError, NotifierIndex, Ops,
     Refused, UpdateError,
 };
 
@@ -145,19 +145,22 @@ fn a_full_retired_limit_refuses_changes_but_no_removal_until_the_guard_is_gone()
         (0..200).map(|id| index.insert(&ops, Interval::point(id), Canary::new(id)).unwrap()).collect();
     let guard = index.pin();
     let refused = (0..10_000).find_map(|step: u64| all[0].update(Interval::point(step)).err());
-    assert_eq!(refused, Some(UpdateError::RetiredLimit));
+    let Some(UpdateError::RetiredLimit(held_back)) = refused else { panic!("{refused:?}") };
+    assert!(held_back.by == Holder::Pin && held_back.bytes > (64 << 10) && held_back.age_in_versions > 0, "{held_back}");
     let (version, at, len) = (index.version(), all[0].interval(), index.len());
 
     let refused = index.insert(&ops, between(0, 9), Canary::new(1000)).unwrap_err();
-    assert_eq!((refused.reason, refused.value.id()), (InsertError::RetiredLimit, 1000));
+    assert!(matches!(refused.reason, InsertError::RetiredLimit(_)));
+    assert_eq!(refused.value.id(), 1000);
     let many = index.insert_many(&ops, vec![(between(0, 9), Canary::new(1001))]).unwrap_err();
-    assert_eq!((many.reason, first(many.value)), (InsertError::RetiredLimit, 1001));
+    assert!(matches!(many.reason, InsertError::RetiredLimit(_)));
+    assert_eq!(first(many.value), 1001);
     let refused = index.find_or_insert_with(&ops, Interval::point(1 << 40), || Canary::new(1002)).unwrap_err();
-    assert!(matches!(refused, Refused { reason: InsertError::RetiredLimit, value: Some(_), .. }));
+    assert!(matches!(refused, Refused { reason: InsertError::RetiredLimit(_), value: Some(_), .. }));
     let mut batch = index.batch();
     batch.update(&all[0], Interval::point(7)).unwrap();
     let refused = batch.commit().unwrap_err();
-    assert_eq!(refused.reason, BatchError::RetiredLimit);
+    assert!(matches!(refused.reason, BatchError::RetiredLimit(_)));
     drop(refused);
     assert_eq!((index.version(), all[0].interval(), index.len()), (version, at, len));
     assert_eq!(index.pin().view().check(), Ok(()));

@@ -6,7 +6,7 @@ use std::error::Error;
 use std::fmt::Debug;
 
 use notifier_index::{
-    BatchError, BeginError, CloseError, Config, FindManyError, InsertError, Interval, NotifierIndex, RemoveError,
+    BatchError, BeginError, CloseError, Config, FindManyError, HeldBack, InsertError, Interval, NotifierIndex, RemoveError,
     TryInvalidateError, UpdateError, WaitError, WouldBlock,
 };
 
@@ -22,14 +22,28 @@ fn judge(errors: &[&dyn Error]) {
     }
 }
 
+/// What a change under a guard is refused for in the end.
+fn held_back() -> HeldBack {
+    let index = NotifierIndex::with_config(Config::new().retired_limit(16 << 10));
+    let ops = index.register_passive_ops();
+    let registration = index.insert(&ops, 0, ()).unwrap();
+    let _guard = index.pin();
+    let refused = (0..10_000).find_map(|at: u64| registration.update(at).err());
+    let Some(UpdateError::RetiredLimit(held_back)) = refused else { panic!("{refused:?}") };
+    held_back
+}
+
 #[test]
 fn errors_say_what_was_refused() {
     let _turn = together();
+    let held_back = held_back();
+    let text = InsertError::RetiredLimit(held_back).to_string();
+    assert!(text.contains("a guard that is not let go") && text.contains(&held_back.bytes.to_string()), "{text}");
     judge(
         &[
             InsertError::Closed,
             InsertError::OutOfMemory,
-            InsertError::RetiredLimit,
+            InsertError::RetiredLimit(held_back),
             InsertError::ForeignOps,
             InsertError::Forked,
         ]
@@ -50,14 +64,14 @@ fn errors_say_what_was_refused() {
     let reasons = [
         BatchError::Closed,
         BatchError::OutOfMemory,
-        BatchError::RetiredLimit,
+        BatchError::RetiredLimit(held_back),
         BatchError::ForeignOps,
         BatchError::ForeignRegistration,
         BatchError::Removed,
         BatchError::Forked,
     ];
     judge(&reasons.each_ref().map(as_error));
-    judge(&[&UpdateError::OutOfMemory, &UpdateError::RetiredLimit, &UpdateError::Closed, &UpdateError::Removed]);
+    judge(&[&UpdateError::OutOfMemory, &UpdateError::RetiredLimit(held_back), &UpdateError::Closed, &UpdateError::Removed]);
     judge(&[&UpdateError::Forked, &WouldBlock, &FindManyError::LengthMismatch, &CloseError::OutOfMemory]);
     judge(&[&BeginError::Removed, &BeginError::NotCovered, &BeginError::Closed, &BeginError::WouldDeadlock]);
     judge(&[&BeginError::TimedOut, &WaitError::WouldDeadlock, &WaitError::TimedOut]);
@@ -69,10 +83,11 @@ fn errors_say_what_was_refused() {
 #[test]
 fn a_reason_is_the_same_by_whichever_call() {
     let _turn = together();
+    let held_back = held_back();
     for (of_one, of_many) in [
         (InsertError::Closed, BatchError::Closed),
         (InsertError::OutOfMemory, BatchError::OutOfMemory),
-        (InsertError::RetiredLimit, BatchError::RetiredLimit),
+        (InsertError::RetiredLimit(held_back), BatchError::RetiredLimit(held_back)),
         (InsertError::ForeignOps, BatchError::ForeignOps),
         (InsertError::Forked, BatchError::Forked),
     ] {

@@ -9,7 +9,7 @@
 
 use std::marker::PhantomData;
 
-use notifier_index::{Hit, Interval, NotifierIndex, Ops, Reader, Registration, UpdateError, View};
+use notifier_index::{Hit, Interval, NotifierIndex, Ops, Reader, Registration, View};
 
 use super::{Contender, Session, Sighting};
 use crate::span::{Found, NotifierId, Owner, Span};
@@ -114,23 +114,6 @@ impl<W: Way> Contender for IndexContender<W> {
     }
 }
 
-impl<W: Way> IndexSession<'_, W> {
-    /// Where nothing may be retired any more until some thread has run, that thread is let run: a reader that was
-    /// interrupted while it held a guard is no failure, and the update is done when it is done.
-    fn update_in_the_end(&self, registration: &Registration<NotifierId>, to: Interval) -> u64 {
-        loop {
-            match registration.update(to) {
-                Ok(version) => return version,
-                Err(UpdateError::RetiredLimit) => {
-                    std::thread::yield_now();
-                    self.contender.index.maintain();
-                }
-                Err(error) => panic!("an update failed: {error:?}"),
-            }
-        }
-    }
-}
-
 impl<W: Way> Session for IndexSession<'_, W> {
     type Registration = Registration<NotifierId>;
 
@@ -145,7 +128,10 @@ impl<W: Way> Session for IndexSession<'_, W> {
 
     #[inline]
     fn update(&mut self, registration: &mut Self::Registration, span: Span) -> Option<u64> {
-        Some(self.update_in_the_end(registration, interval(span)))
+        match registration.update(interval(span)) {
+            Ok(version) => Some(version),
+            Err(error) => panic!("an update failed: {error}"),
+        }
     }
 
     fn remove(&mut self, registration: Self::Registration) -> Option<u64> {

@@ -40,9 +40,10 @@ pub(crate) fn actor(seat: &Seat, slot: Option<usize>, mirror: Option<Arc<Mirror>
 /// A change was refused, as it may be.
 pub(crate) fn note_refusal(seat: &Seat, reason: BatchError) {
     match reason {
-        BatchError::RetiredLimit => {
+        BatchError::RetiredLimit(held_back) => {
             seat.mark(Mark::RefusedByLimit);
-            std::thread::yield_now();
+            let has_cause = seat.world.plan.is_hostile && held_back.bytes > 0;
+            seat.expect(has_cause, || format!("refused for no cause that is there: {held_back}"));
         }
         BatchError::Closed => {
             seat.mark(Mark::RefusedByClose);
@@ -182,7 +183,7 @@ pub(crate) fn update_to(seat: &Seat, registration: &Registration<Actor>, id: Not
             seat.log_change(started, version, Change::Update { id, span: to });
             return true;
         }
-        Err(UpdateError::RetiredLimit) => note_refusal(seat, BatchError::RetiredLimit),
+        Err(UpdateError::RetiredLimit(held_back)) => note_refusal(seat, BatchError::RetiredLimit(held_back)),
         Err(error) => seat.fault(|| format!("an update was refused: {error}")),
     }
     false

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use notifier_index::{Config, InsertError, Interval, NotifierIndex, UpdateError};
+use notifier_index::{Config, HeldBack, Holder, InsertError, Interval, NotifierIndex, UpdateError};
 
 use super::actor::{Actor, Ledger};
 use super::faults::Faults;
@@ -29,11 +29,13 @@ pub(crate) fn scene(faults: &Arc<Faults>, marks: &mut Marks) {
     });
     let update = |step: u64| all[(step % NOTIFIERS) as usize].update(Interval::point(step));
     let refused = (0..MOST_CHANGES).find_map(|step| update(step).err());
-    faults.expect(refused == Some(UpdateError::RetiredLimit), || {
+    let by_pin = |held_back: HeldBack| held_back.by == Holder::Pin && held_back.bytes > LIMIT;
+    faults.expect(matches!(refused, Some(UpdateError::RetiredLimit(held_back)) if by_pin(held_back)), || {
         format!("under a forgotten guard {MOST_CHANGES} changes ended with {refused:?}")
     });
     let refused = insert(NOTIFIERS);
-    let is_refused = refused.as_ref().is_err_and(|refused| refused.reason == InsertError::RetiredLimit);
+    let has_cause = |reason| matches!(reason, InsertError::RetiredLimit(held_back) if by_pin(held_back));
+    let is_refused = refused.as_ref().is_err_and(|refused| has_cause(refused.reason));
     faults.expect(is_refused, || "under a forgotten guard an insertion goes beyond the limit".to_owned());
     let retired = index.stats().retired_bytes;
     faults.expect((LIMIT..LIMIT + SLACK).contains(&retired), || format!("{retired} bytes are retired"));
