@@ -53,7 +53,7 @@ impl Activity {
         // [O10] Release, partner of the Acquire in `is_live`. [O20] Acquire, partner of the Release in `enter`: of a
         // callback that is already running, also the section that calls it is seen, by a barrier that follows.
         if !busted::is(Sabotage::NoMark) {
-            self.0.fetch_or(DEAD, Ordering::AcqRel);
+            self.0.fetch_or(DEAD, busted::weaker(Sabotage::LooseDead, Ordering::AcqRel));
         }
     }
 

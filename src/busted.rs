@@ -36,6 +36,10 @@ pub(crate) enum Sabotage {
     LooseLeave,
     /// An object is freed as if no version had held it. Must fail: `loom`, `reuse_waits_for_all_owners`.
     EarlyDeath,
+    /// A notifier is marked as dead without publishing the version without it. Must fail: `loom`, `dead_is_not_found`.
+    LooseDead,
+    /// What a bench leaves is not published. Must fail: `loom`, `strays_are_taken_over`.
+    LooseStrays,
     /// Nobody announces that it keeps losing. Must fail: `big_changes_are_not_starved`.
     NoCourtesy,
     /// A writer that has lost the race believes that it has won. Must fail: `loom`, `two_writers_lose_nothing`.
@@ -74,7 +78,7 @@ pub(crate) enum Sabotage {
 
 /// All of them, by name.
 #[cfg(busted)]
-const NAMES: [(&str, Sabotage); 31] = [
+const NAMES: [(&str, Sabotage); 33] = [
     ("early_free", Sabotage::EarlyFree),
     ("stale_reader", Sabotage::StaleReader),
     ("section_after_load", Sabotage::SectionAfterLoad),
@@ -89,6 +93,8 @@ const NAMES: [(&str, Sabotage); 31] = [
     ("blind_scan", Sabotage::BlindScan),
     ("loose_leave", Sabotage::LooseLeave),
     ("early_death", Sabotage::EarlyDeath),
+    ("loose_dead", Sabotage::LooseDead),
+    ("loose_strays", Sabotage::LooseStrays),
     ("no_courtesy", Sabotage::NoCourtesy),
     ("lost_update", Sabotage::LostUpdate),
     ("no_wait", Sabotage::NoWait),
@@ -141,9 +147,9 @@ pub use switch::set;
 
 mod switch {
     use super::Sabotage;
-    use crate::sync::{Number32, Ordering};
+    use crate::sync::{Number, Ordering};
 
-    static ACTIVE: Number32 = Number32::new(0);
+    static ACTIVE: Number = Number::new(0);
 
     /// Switches a sabotage on, for the rest of the process.
     ///
@@ -154,12 +160,12 @@ mod switch {
         let known = super::NAMES.iter().find(|(known, _)| *known == name);
         let (_, sabotage) = *known.ok_or(super::UnknownSabotage)?;
         // [O16] Relaxed: set before the threads that look are started.
-        ACTIVE.fetch_or(1 << sabotage as u32, Ordering::Relaxed);
+        ACTIVE.fetch_or(1 << sabotage as u64, Ordering::Relaxed);
         Ok(())
     }
 
     pub(super) fn is(sabotage: Sabotage) -> bool {
         // [O16] Relaxed: set before the threads that look are started.
-        ACTIVE.load(Ordering::Relaxed) & (1 << sabotage as u32) != 0
+        ACTIVE.load(Ordering::Relaxed) & (1 << sabotage as u64) != 0
     }
 }

@@ -2,15 +2,18 @@
 //! under `--cfg loom` only.
 
 use std::ptr::{self, NonNull};
+use std::sync::Mutex;
 
 use crate::activity;
 use crate::gauge;
 use crate::interval::Interval;
 use crate::known;
-use crate::reclaim::epoch;
+use crate::publish::VersionCell;
+use crate::reclaim::{self, Chained, Retired, epoch};
 use crate::section::{self, SectionTable, Walking};
+use crate::slots::{OwnSlot, Protected, Slots, UserKind};
 use crate::sync::Arc;
-use crate::version::{Version, VersionStack};
+use crate::version::Version;
 
 /// A count, and waiting for those that are counted.
 #[derive(Default)]
@@ -139,60 +142,123 @@ impl Sections {
     }
 }
 
-/// A version's count of owners, and where the last of them reports it.
-pub struct Owned {
-    version: NonNull<Version>,
-    unowned: VersionStack,
+/// A word for the current version, slots, and versions that reach nothing.
+pub struct Marked {
+    cell: VersionCell,
+    slots: Slots,
+    versions: Mutex<Vec<NonNull<Version>>>,
 }
 
-// SAFETY: the version is shared as an index's are, and freed by the drop alone.
-unsafe impl Send for Owned {}
+// SAFETY: versions are shared as an index's are, and freed by the drop alone.
+unsafe impl Send for Marked {}
 // SAFETY: as above.
-unsafe impl Sync for Owned {}
+unsafe impl Sync for Marked {}
 
-impl Drop for Owned {
-    fn drop(&mut self) {
-        // SAFETY: from a box, and nobody else has it any more.
-        drop(unsafe { Box::from_raw(self.version.as_ptr()) });
-    }
-}
+/// A protection slot.
+pub struct Slot(OwnSlot);
 
-impl Owned {
-    /// A version with one owner.
+impl Marked {
+    /// With version 0.
     #[allow(clippy::new_without_default)]
     pub fn new() -> Self {
-        let version = Box::into_raw(Box::new(Version::first(0, ptr::null())));
-        Owned { version: NonNull::new(version).expect("a box is not null"), unowned: VersionStack::default() }
+        let first = NonNull::from(Box::leak(Box::new(Version::first(0, ptr::null()))));
+        Marked { cell: VersionCell::new(first), slots: Slots::new(), versions: Mutex::new(vec![first]) }
     }
 
-    fn version(&self) -> &Version {
+    /// A slot that protects nothing.
+    pub fn take(&self) -> Slot {
+        Slot(self.slots.take(UserKind::Reader).expect("memory"))
+    }
+
+    /// Protects the newest version in the slot; its number.
+    pub fn protect(&self, slot: &Slot) -> u64 {
         // SAFETY: there until the drop.
-        unsafe { self.version.as_ref() }
+        unsafe { slot.0.mark().protect(&self.cell).as_ref() }.seq
     }
 
-    /// One owner more.
-    pub fn acquire(&self) {
-        self.version().acquire();
-    }
-
-    /// One owner less, who reports the version if he was the last.
-    pub fn let_go(&self) {
-        // SAFETY: owned by the caller; pushed where `let_go` has returned true.
+    /// The next version is current. One caller at a time.
+    pub fn publish(&self) {
+        let base = self.cell.look();
+        let next = NonNull::from(Box::leak(Box::<Version>::new_uninit())).cast::<Version>();
+        // SAFETY: private memory; the base is there until the drop, as all are.
         unsafe {
-            if Version::let_go(self.version) {
-                self.unowned.push(self.version);
-            }
+            Version::write_successor(next, base.as_ref());
+            assert!(self.cell.publish(base, next));
+        }
+        self.versions.lock().expect("no holder panics").push(next);
+    }
+
+    /// Whether nobody can reach a version that was replaced before this call.
+    pub fn is_free(&self, number: u64) -> bool {
+        let mut protected = Protected::default();
+        self.slots.scan(&mut protected, |_| ());
+        !protected.contains(number) && !protected.is_open_at(number)
+    }
+}
+
+impl Slot {
+    /// One slot for two.
+    pub fn share(&self) -> Slot {
+        Slot(self.0.share())
+    }
+
+    /// Nothing is used any more.
+    pub fn clear(&self) {
+        self.0.mark().clear();
+    }
+}
+
+impl Drop for Marked {
+    fn drop(&mut self) {
+        for version in self.versions.get_mut().expect("no holder panics").drain(..) {
+            // SAFETY: from a box, and nobody else has it any more.
+            drop(unsafe { Box::from_raw(version.as_ptr()) });
         }
     }
+}
 
-    /// The reclaimer passes; whether somebody still owns it.
-    pub fn park(&self) -> bool {
-        self.version().park()
+/// What benches have left that are gone.
+pub struct Strays {
+    strays: reclaim::Strays,
+    versions: Mutex<Vec<NonNull<Version>>>,
+}
+
+// SAFETY: versions are shared as an index's are, and freed by the drop alone.
+unsafe impl Send for Strays {}
+// SAFETY: as above.
+unsafe impl Sync for Strays {}
+
+impl Strays {
+    /// Nothing.
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Self {
+        Strays { strays: reclaim::Strays::default(), versions: Mutex::default() }
     }
 
-    /// Whether the last owner has reported it.
-    pub fn take_unowned(&self) -> bool {
-        !self.unowned.is_empty() && !self.unowned.take_all().is_null()
+    /// A bench goes, and leaves a version.
+    pub fn leave(&self) {
+        let version = NonNull::from(Box::leak(Box::new(Version::first(0, ptr::null()))));
+        self.versions.lock().expect("no holder panics").push(version);
+        let mut retired = Retired::NOTHING;
+        // SAFETY: nobody else has the version.
+        unsafe { retired.add(version, Chained::EMPTY) };
+        retired.leave(&self.strays);
+    }
+
+    /// Another takes over what is there; how many objects.
+    pub fn take_over(&self) -> u64 {
+        let mut retired = Retired::NOTHING;
+        retired.adopt(&self.strays);
+        retired.waiting_count()
+    }
+}
+
+impl Drop for Strays {
+    fn drop(&mut self) {
+        for version in self.versions.get_mut().expect("no holder panics").drain(..) {
+            // SAFETY: from a box, and nobody else has it any more.
+            drop(unsafe { Box::from_raw(version.as_ptr()) });
+        }
     }
 }
 
@@ -211,7 +277,7 @@ pub fn pin() -> Pin {
 impl Horizon {
     /// Brings it nearer to `seq`.
     pub fn drive(&self, seq: u64) {
-        epoch::drive(&self.0, seq);
+        epoch::drive(&self.0, || seq);
     }
 
     /// What is below is out of the reach of every pin.

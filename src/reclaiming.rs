@@ -44,7 +44,10 @@ impl Engine {
         }
         let horizon = if busted::is(Sabotage::EarlyFree) { u64::MAX } else { self.horizon.load() };
         // What is retired here, was so before the scan.
-        self.scan(&mut bench.protected);
+        match busted::is(Sabotage::EarlyFree) {
+            true => bench.protected = Protected::default(),
+            false => self.scan(&mut bench.protected),
+        }
         self.turn_with(bench, horizon, budget).sifted > 0
     }
 

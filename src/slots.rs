@@ -152,9 +152,7 @@ struct Chunk {
 
 impl Chunk {
     fn new(next: *mut Chunk) -> Self {
-        let slot = |_| {
-            Padded(Slot { mark: Mark::new(), user: AtomicU64::new(0), share_count: AtomicUsize::new(0) })
-        };
+        let slot = |_| Padded(Slot { mark: Mark::new(), user: AtomicU64::new(0), share_count: AtomicUsize::new(0) });
         Chunk { taken: Padded(AtomicUsize::new(0)), next, slots: std::array::from_fn(slot) }
     }
 

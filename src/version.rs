@@ -44,6 +44,7 @@ pub(crate) struct Version {
     pub(crate) retired_objects: u64,
     pub(crate) closed: bool,
     pub(crate) lot: UnsafeCell<Lot>,
+    pub(crate) lot_witness: Witness,
     engine: *const Engine,
     pub(crate) witness: Witness,
 }
@@ -68,6 +69,7 @@ impl Version {
             retired_objects: 0,
             closed: false,
             lot: UnsafeCell::new(Lot::NONE),
+            lot_witness: Witness::new(),
             engine,
             witness: Witness::new(),
         }
@@ -84,6 +86,7 @@ impl Version {
             retired_bytes: base.retired_bytes + Class::Large.slot_bytes() as u64,
             retired_objects: base.retired_objects + 1,
             lot: UnsafeCell::new(Lot::NONE),
+            lot_witness: Witness::new(),
             witness: Witness::new(),
             ..*base
         };

@@ -11,7 +11,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use notifier_index::{Config, Holder, FoundOrInserted, Interval, NotifierIndex, Ops, UpdateError};
+use notifier_index::{Config, FoundOrInserted, Holder, Interval, NotifierIndex, Ops, UpdateError};
 
 static LIVE_BYTES: AtomicUsize = AtomicUsize::new(0);
 static TURN: Mutex<()> = Mutex::new(());
@@ -147,7 +147,10 @@ fn refused_changes_do_not_pile_up() {
     let registration = index.insert(&ops, Interval::point(0), Load::new(0)).unwrap();
     let guard = index.pin();
     let refused = (0..100_000).find_map(|at| registration.update(Interval::point(at)).err());
-    assert!(matches!(refused, Some(UpdateError::RetiredLimit(held_back)) if held_back.by == Holder::Pin), "{refused:?}");
+    assert!(
+        matches!(refused, Some(UpdateError::RetiredLimit(held_back)) if held_back.by == Holder::Pin),
+        "{refused:?}"
+    );
     let before = live_bytes();
     for at in 0..2_000 {
         assert!(registration.update(Interval::point(at)).is_err());

@@ -171,7 +171,7 @@ pub(crate) struct Chained {
 }
 
 impl Chained {
-    pub(super) const EMPTY: Chained = Chained { first: ptr::null_mut(), count: 0, bytes: 0 };
+    pub(crate) const EMPTY: Chained = Chained { first: ptr::null_mut(), count: 0, bytes: 0 };
 
     /// What a change that has taken effect has replaced; the pages of the list are free at once.
     pub(crate) fn of(mut replaced: Replaced, outlet: &mut Outlet<'_>) -> Self {
@@ -284,7 +284,6 @@ impl Replaced {
         });
         Object::unpack(packed).map(|object| (object, emptied))
     }
-
 }
 
 const _: () = assert!(size_of::<Version>() <= Class::Large.slot_bytes());

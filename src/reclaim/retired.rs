@@ -173,14 +173,7 @@ impl Retired {
     }
 
     /// Frees an object that `last` and none after it reaches, or leaves it to the version that holds it.
-    fn sift(
-        &mut self,
-        object: Object,
-        last: u64,
-        protected: &Protected,
-        outlet: &mut Outlet<'_>,
-        turned: &mut Turned,
-    ) {
+    fn sift(&mut self, object: Object, last: u64, protected: &Protected, outlet: &mut Outlet<'_>, turned: &mut Turned) {
         turned.sifted += 1;
         match protected.newest_up_to(last) {
             Some(by) if object.birth() <= by && !busted::is(Sabotage::EarlyDeath) => self.hold(by, object),
@@ -219,7 +212,10 @@ impl Retired {
         let mut next = strays.take_all();
         while let Some(version) = NonNull::new(next) {
             // SAFETY: [C1] the list is this bench's.
-            next = unsafe { (*version.as_ref().lot.get()).next };
+            unsafe {
+                version.as_ref().lot_witness.read();
+                next = (*version.as_ref().lot.get()).next;
+            }
             self.waiting.push(version);
         }
     }
@@ -249,9 +245,13 @@ impl Strays {
         let mut head = self.0.load(Ordering::Relaxed);
         loop {
             // SAFETY: [C1] the list is the caller's until the exchange.
-            unsafe { (*(*last).lot.get()).next = head };
+            unsafe {
+                (*last).lot_witness.write();
+                (*(*last).lot.get()).next = head;
+            }
             // [O27] Release, partner of the Acquire in `take_all`: the lots.
-            match self.0.compare_exchange_weak(head, first, Ordering::Release, Ordering::Relaxed) {
+            let release = busted::weaker(Sabotage::LooseStrays, Ordering::Release);
+            match self.0.compare_exchange_weak(head, first, release, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(now) => head = now,
             }

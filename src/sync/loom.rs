@@ -20,9 +20,6 @@ pub(crate) use ::loom::hint::spin_loop;
 pub(crate) use ::loom::sync::{Condvar, Mutex, MutexGuard};
 pub(crate) use ::loom::thread::yield_now;
 
-/// Operations as loom has them, for objects that only see read-modify-writes.
-pub(crate) use ::loom::sync::atomic as raw;
-
 /// Makes loom remember that an object was used.
 #[derive(Debug)]
 struct Step(model::AtomicUsize);

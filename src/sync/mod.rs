@@ -34,8 +34,8 @@ use native as backend;
 use shuttle as backend;
 
 pub(crate) use backend::{
-    Arc, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Event, Mutex, MutexGuard, Witness,
-    dealloc, fence, listener, process_wide, spin_loop, thread_local, yield_now, yield_point,
+    Arc, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Event, Mutex, MutexGuard, Witness, dealloc, fence, listener,
+    process_wide, spin_loop, thread_local, yield_now, yield_point,
 };
 /// Counts what no checker asks about.
 pub(crate) use std::sync::Arc as PlainArc;

@@ -4,8 +4,8 @@ use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use notifier_index::{
-    BatchError, Config, FindManyError, FoundOrInserted, Holder, InsertError, Interval, IntervalError, NotifierIndex, Ops,
-    Refused, UpdateError,
+    BatchError, Config, FindManyError, FoundOrInserted, Holder, InsertError, Interval, IntervalError, NotifierIndex,
+    Ops, Refused, UpdateError,
 };
 
 use crate::canary::Canary;
@@ -146,7 +146,10 @@ fn a_full_retired_limit_refuses_changes_but_no_removal_until_the_guard_is_gone()
     let guard = index.pin();
     let refused = (0..10_000).find_map(|step: u64| all[0].update(Interval::point(step)).err());
     let Some(UpdateError::RetiredLimit(held_back)) = refused else { panic!("{refused:?}") };
-    assert!(held_back.by == Holder::Pin && held_back.bytes > (64 << 10) && held_back.age_in_versions > 0, "{held_back}");
+    assert!(
+        held_back.by == Holder::Pin && held_back.bytes > (64 << 10) && held_back.age_in_versions > 0,
+        "{held_back}"
+    );
     let (version, at, len) = (index.version(), all[0].interval(), index.len());
 
     let refused = index.insert(&ops, between(0, 9), Canary::new(1000)).unwrap_err();

@@ -6,8 +6,8 @@ use std::error::Error;
 use std::fmt::Debug;
 
 use notifier_index::{
-    BatchError, BeginError, CloseError, Config, FindManyError, HeldBack, InsertError, Interval, NotifierIndex, RemoveError,
-    TryInvalidateError, UpdateError, WaitError, WouldBlock,
+    BatchError, BeginError, CloseError, Config, FindManyError, HeldBack, InsertError, Interval, NotifierIndex,
+    RemoveError, TryInvalidateError, UpdateError, WaitError, WouldBlock,
 };
 
 use crate::turn::together;
@@ -71,7 +71,12 @@ fn errors_say_what_was_refused() {
         BatchError::Forked,
     ];
     judge(&reasons.each_ref().map(as_error));
-    judge(&[&UpdateError::OutOfMemory, &UpdateError::RetiredLimit(held_back), &UpdateError::Closed, &UpdateError::Removed]);
+    judge(&[
+        &UpdateError::OutOfMemory,
+        &UpdateError::RetiredLimit(held_back),
+        &UpdateError::Closed,
+        &UpdateError::Removed,
+    ]);
     judge(&[&UpdateError::Forked, &WouldBlock, &FindManyError::LengthMismatch, &CloseError::OutOfMemory]);
     judge(&[&BeginError::Removed, &BeginError::NotCovered, &BeginError::Closed, &BeginError::WouldDeadlock]);
     judge(&[&BeginError::TimedOut, &WaitError::WouldDeadlock, &WaitError::TimedOut]);

@@ -64,9 +64,9 @@ pub(crate) const CLAIMS: Model = Model {
 pub(crate) const CARVE: Model = Model {
     name: "carve_against_an_update",
     twins: &["stale_half", "lost_update"],
-    preemptions: 3,
+    preemptions: 4,
     hunting: 2,
-    floor: 12_000,
+    floor: 40_000,
     run: || {
         let index = Arc::new(NotifierIndex::new());
         let ops = index.register_passive_ops::<u64>();

@@ -5,7 +5,7 @@ use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicBool, Ordering, fence};
 use loom::thread;
 use notifier_index::Interval;
-use notifier_index::parts::{self, Activity, Gauge, Horizon, Known, Owned, Sections};
+use notifier_index::parts::{self, Activity, Gauge, Horizon, Known, Marked, Sections, Strays};
 use std::sync::Arc;
 
 /// What nobody may use while another does: no lock, only the part that is explored keeps users apart.
@@ -164,58 +164,128 @@ pub(crate) const KNOWN: Model = Model {
     },
 };
 
-/// The last of several owners reports the version, and with it what all of them read.
-pub(crate) const OWNERS: Model = Model {
-    name: "last_owner_reports_all",
-    twins: &["loose_last_owner"],
-    preemptions: 9,
-    hunting: 9,
-    floor: 1_000,
+/// What a slot protects is not used again, whenever its user takes the newest version.
+pub(crate) const MARK: Model = Model {
+    name: "mark_against_reclaim",
+    twins: &["late_mark", "blind_scan"],
+    preemptions: 3,
+    hunting: 3,
+    floor: 4_100,
     run: || {
-        let shared = Arc::new((Owned::new(), Contested::new()));
-        shared.0.acquire();
-        assert!(shared.0.park());
-        let owners = [(); 2].map(|()| {
-            let owner = Arc::clone(&shared);
-            thread::spawn(move || {
-                owner.1.look();
-                owner.0.let_go();
-            })
+        let shared = Arc::new((Marked::new(), [Contested::new(), Contested::new()]));
+        let reader = Arc::clone(&shared);
+        let reader = thread::spawn(move || {
+            let (marked, places) = &*reader;
+            let slot = marked.take();
+            for _ in 0..2 {
+                places[marked.protect(&slot) as usize].look();
+            }
+            slot.clear();
         });
-        let was_reported = shared.0.take_unowned();
-        if was_reported {
-            shared.1.change();
+        shared.0.publish();
+        if shared.0.is_free(0) {
+            shared.1[0].change();
         }
-        owners.into_iter().for_each(|owner| owner.join().unwrap());
-        assert_ne!(was_reported, shared.0.take_unowned(), "reported once");
+        reader.join().unwrap();
+        assert!(shared.0.is_free(0) && shared.0.is_free(1));
     },
 };
 
-/// A version that nobody owns when the reclaimer passes it has been read before, and one that is owned is reported.
-pub(crate) const PARK: Model = Model {
-    name: "a_passed_version_is_reported",
-    twins: &["loose_last_owner"],
-    preemptions: 9,
-    hunting: 9,
-    floor: 15_900,
+/// A slot that several share protects until the last of them has left, whoever that is.
+pub(crate) const SHARED_MARK: Model = Model {
+    name: "marks_are_left_last",
+    twins: &["loose_leave", "loose_last_share"],
+    preemptions: 3,
+    hunting: 3,
+    floor: 790,
     run: || {
-        let shared = Arc::new((Owned::new(), Contested::new()));
-        shared.0.acquire();
-        let owners = [(); 2].map(|()| {
-            let owner = Arc::clone(&shared);
+        let shared = Arc::new((Marked::new(), Contested::new()));
+        let first = shared.0.take();
+        assert_eq!(shared.0.protect(&first), 0);
+        let second = first.share();
+        shared.0.publish();
+        let sharers = [first, second].map(|slot| {
+            let sharer = Arc::clone(&shared);
             thread::spawn(move || {
-                owner.1.look();
-                owner.0.let_go();
+                sharer.1.look();
+                drop(slot);
             })
         });
-        let is_free = !shared.0.park();
-        let was_reported = shared.0.take_unowned();
-        if is_free || was_reported {
+        if shared.0.is_free(0) {
             shared.1.change();
         }
-        owners.into_iter().for_each(|owner| owner.join().unwrap());
-        let is_reported = was_reported || shared.0.take_unowned();
-        assert_ne!(is_free, is_reported, "free, or reported");
+        sharers.into_iter().for_each(|sharer| sharer.join().unwrap());
+        assert!(shared.0.is_free(0));
+    },
+};
+
+/// A slot that was left by one and taken by another goes on where it stood.
+pub(crate) const REUSED_MARK: Model = Model {
+    name: "slots_are_handed_on",
+    twins: &["late_mark", "blind_scan"],
+    preemptions: 2,
+    hunting: 2,
+    floor: 1_000,
+    run: || {
+        let shared = Arc::new((Marked::new(), [Contested::new(), Contested::new()]));
+        let readers = [(); 2].map(|()| {
+            let reader = Arc::clone(&shared);
+            thread::spawn(move || {
+                let slot = reader.0.take();
+                reader.1[reader.0.protect(&slot) as usize].look();
+            })
+        });
+        shared.0.publish();
+        if shared.0.is_free(0) {
+            shared.1[0].change();
+        }
+        readers.into_iter().for_each(|reader| reader.join().unwrap());
+    },
+};
+
+/// A chunk that is made beside a scan is seen by it, or its user takes a newer version.
+pub(crate) const GROWTH: Model = Model {
+    name: "slots_grow_beside_a_scan",
+    twins: &["late_mark", "blind_scan"],
+    preemptions: 2,
+    hunting: 2,
+    floor: 24_000,
+    run: || {
+        let shared = Arc::new((Marked::new(), [Contested::new(), Contested::new()]));
+        // The first chunk is full.
+        let full = [shared.0.take(), shared.0.take()];
+        let readers = [(); 2].map(|()| {
+            let reader = Arc::clone(&shared);
+            thread::spawn(move || {
+                let slot = reader.0.take();
+                reader.1[reader.0.protect(&slot) as usize].look();
+            })
+        });
+        shared.0.publish();
+        if shared.0.is_free(0) {
+            shared.1[0].change();
+        }
+        readers.into_iter().for_each(|reader| reader.join().unwrap());
+        drop(full);
+    },
+};
+
+/// What benches leave is taken over whole.
+pub(crate) const STRAYS: Model = Model {
+    name: "strays_are_taken_over",
+    twins: &["loose_strays"],
+    preemptions: 5,
+    hunting: 5,
+    floor: 14_000,
+    run: || {
+        let strays = Arc::new(Strays::new());
+        let leavers = [(); 2].map(|()| {
+            let strays = Arc::clone(&strays);
+            thread::spawn(move || strays.leave())
+        });
+        let before = strays.take_over();
+        leavers.into_iter().for_each(|leaver| leaver.join().unwrap());
+        assert_eq!(before + strays.take_over(), 2);
     },
 };
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// A finder sees an insertion wholly or not at all.
 pub(crate) const VISIBLE: Model = Model {
     name: "publication_is_visible",
-    twins: &["relaxed_publish", "mirror_behind"],
+    twins: &["relaxed_publish"],
     preemptions: 3,
     hunting: 2,
     floor: 29_000,
@@ -55,10 +55,10 @@ pub(crate) const NOTHING_LOST: Model = Model {
     },
 };
 
-/// Whatever one way of reading has seen, the others see at once: who finds the mirror behind helps it.
+/// Whatever one way of reading has seen, the others see at once.
 pub(crate) const AGREE: Model = Model {
     name: "three_ways_agree",
-    twins: &["no_help", "mirror_behind"],
+    twins: &["stale_reader"],
     preemptions: 2,
     hunting: 1,
     floor: 10_000,
@@ -90,7 +90,7 @@ pub(crate) const AGREE: Model = Model {
 /// What is no longer registered is no longer found, also by one who was pinned before.
 pub(crate) const DEAD: Model = Model {
     name: "dead_is_not_found",
-    twins: &["mirror_behind"],
+    twins: &["loose_dead"],
     preemptions: 3,
     hunting: 2,
     floor: 50,

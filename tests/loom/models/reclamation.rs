@@ -45,7 +45,7 @@ pub(crate) const PIN: Model = Model {
 /// What an owned version reaches is not reused.
 pub(crate) const SNAPSHOT: Model = Model {
     name: "reuse_waits_for_a_snapshot",
-    twins: &["early_free"],
+    twins: &["early_free", "late_mark", "blind_scan"],
     preemptions: 3,
     hunting: 2,
     floor: 8_600,
@@ -70,7 +70,7 @@ pub(crate) const SNAPSHOT: Model = Model {
 /// What several own is not reused before the last of them has let go, whoever that is.
 pub(crate) const OWNERS: Model = Model {
     name: "reuse_waits_for_all_owners",
-    twins: &["early_free"],
+    twins: &["early_free", "early_death", "blind_scan"],
     preemptions: 3,
     hunting: 3,
     floor: 44,

@@ -73,14 +73,14 @@ pub(crate) const CALLBACK: Model = Model {
 pub(crate) const BARRIER: Model = Model {
     name: "barrier_waits_for_callbacks",
     twins: &["no_barrier"],
-    preemptions: 1,
+    preemptions: 2,
     hunting: 1,
-    floor: 58_000,
+    floor: 29_000,
     run: || {
         let (index, resource) = (Arc::new(NotifierIndex::new()), Resource::new());
         let ops = index.register_ops::<User>();
         let registration = index.insert(&ops, range(), User(Arc::clone(&resource))).unwrap();
-        let initiator = Arc::clone(&index);
+        let (initiator, last) = (Arc::clone(&index), Arc::clone(&index));
         let section = thread::spawn(move || drop(initiator.invalidate(range(), Event::new(Reason::Clear))));
         let remover = thread::spawn(move || {
             let removal = registration.remove_deferred().unwrap();
@@ -90,6 +90,7 @@ pub(crate) const BARRIER: Model = Model {
         });
         section.join().unwrap();
         remover.join().unwrap();
+        drop(last);
     },
 };
 
@@ -125,9 +126,9 @@ impl Notifier for Leaver {
 pub(crate) const DEFERRED: Model = Model {
     name: "deferred_removal_silences",
     twins: &["no_mark", "no_wait"],
-    preemptions: 2,
+    preemptions: 3,
     hunting: 1,
-    floor: 150_000,
+    floor: 120_000,
     run: || {
         let (index, resource) = (Arc::new(NotifierIndex::new()), Resource::new());
         let ops = index.register_ops::<Leaver>();

@@ -17,15 +17,14 @@ pub(crate) const INSERT: Model = Model {
         let (index, source) = (Arc::new(NotifierIndex::new()), Source::new());
         let ops = index.register_ops::<Mirror>();
         let (owner, origin) = (Arc::clone(&index), Arc::clone(&source));
-        // Who is pinned already pins without a fence: the section must not rest on it.
-        let guard = index.pin();
         let filler = thread::spawn(move || {
+            // Who is pinned already pins without a fence: the filler must not rest on it.
+            let _guard = owner.pin();
             let registration = owner.insert(&ops, range(), Mirror::new()).unwrap();
             fill(&registration, &origin);
             registration
         });
         source.change(&index);
-        drop(guard);
         assert_not_stale(&filler.join().unwrap());
     },
 };
@@ -70,7 +69,7 @@ pub(crate) const SLOT: Model = Model {
     twins: &["lost_wake"],
     preemptions: 1,
     hunting: 1,
-    floor: 690,
+    floor: 560,
     run: || {
         let index = Arc::new(NotifierIndex::new());
         let ops = index.register_passive_ops::<u32>();
@@ -142,9 +141,9 @@ pub(crate) const SHRINK: Model = Model {
 pub(crate) const GROWTH: Model = Model {
     name: "growth_in_a_section",
     twins: &["coverage_after_scan"],
-    preemptions: 3,
+    preemptions: 4,
     hunting: 2,
-    floor: 3_300,
+    floor: 10_000,
     run: || {
         let (index, source) = (Arc::new(NotifierIndex::new()), Source::new());
         let ops = index.register_ops::<Mirror>();
@@ -215,7 +214,7 @@ pub(crate) const CARVE_REMOVES: Model = Model {
     twins: &["no_mark", "skip_retry"],
     preemptions: 4,
     hunting: 3,
-    floor: 5_000,
+    floor: 600,
     run: || {
         let (index, source) = (Arc::new(NotifierIndex::new()), Source::new());
         let ops = index.register_ops::<Mirror>();
@@ -265,9 +264,9 @@ pub(crate) const REMOVAL: Model = Model {
 pub(crate) const SHRINK_HIT: Model = Model {
     name: "shrink_against_a_hit",
     twins: &["no_raise", "skip_retry"],
-    preemptions: 3,
+    preemptions: 4,
     hunting: 2,
-    floor: 2_100,
+    floor: 9_600,
     run: || {
         let (index, source) = (Arc::new(NotifierIndex::new()), Source::new());
         let ops = index.register_ops::<Mirror>();
