@@ -1,9 +1,10 @@
 //! Fairness among writers: whoever keeps losing is let through.
 //!
 //! A change that has lost its race begins again on the newer version, and where others are small and many, a large one would
-//! begin for ever. So a change that has lost some races *announces* itself in one word: a number of its own, and how long
-//! one attempt of it takes. Others who are about to draft or to publish *give way*, for at most twice that time, and each bench
-//! only once for each announcement: one that announces itself and is stopped then holds nobody up for longer.
+//! begin for ever. So a change that has lost some races *announces* itself in one word: a number of its own, and how much time
+//! it has lost so far. Others who are about to draft or to publish *give way*, for at most twice that time, and each bench
+//! only once for each announcement: one that announces itself and is stopped then holds nobody up for longer. Of several
+//! the one goes first that has lost most.
 //!
 //! ```text
 //!   63                     6 5            0
@@ -31,7 +32,7 @@ pub(crate) struct Courtesy {
 pub(crate) struct Turn<'c> {
     courtesy: &'c Courtesy,
     lost_count: u32,
-    begun: Option<Instant>,
+    first_lost: Option<Instant>,
     /// What this change has written into the word; 0 is nothing.
     own: u64,
     random: u64,
@@ -39,7 +40,7 @@ pub(crate) struct Turn<'c> {
 
 impl Courtesy {
     pub(crate) fn begin(&self) -> Turn<'_> {
-        Turn { courtesy: self, lost_count: 0, begun: None, own: 0, random: 0 }
+        Turn { courtesy: self, lost_count: 0, first_lost: None, own: 0, random: 0 }
     }
 
     /// How many changes have announced themselves so far.
@@ -78,17 +79,11 @@ impl Turn<'_> {
         }
     }
 
-    /// An attempt begins.
-    pub(crate) fn attempt(&mut self) {
-        if self.lost_count > 0 {
-            self.begun = Some(Instant::now());
-        }
-    }
-
-    /// The attempt has lost its race.
+    /// An attempt has lost its race.
     #[cold]
     pub(crate) fn lost(&mut self) {
         self.lost_count += 1;
+        self.first_lost.get_or_insert_with(Instant::now);
         if self.lost_count > LOST_BEFORE_ANNOUNCING {
             self.announce();
         } else {
@@ -109,10 +104,11 @@ impl Turn<'_> {
     }
 
     fn announce(&mut self) {
-        let took = self.begun.map_or(0, |begun| begun.elapsed().as_nanos() as u64);
-        let exponent = u64::from(took.max(1).ilog2());
+        let lost = self.first_lost.map_or(0, |first| first.elapsed().as_nanos() as u64);
+        let exponent = u64::from(lost.max(1).ilog2());
         let word = self.courtesy.announced();
-        if (word != 0 && word != self.own) || busted::is(Sabotage::NoCourtesy) {
+        let is_before_us = word != 0 && word != self.own && word % EXPONENT >= exponent;
+        if is_before_us || busted::is(Sabotage::NoCourtesy) {
             return;
         }
         let number = self.courtesy.count.fetch_add(1, Ordering::Relaxed) + 1;

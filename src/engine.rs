@@ -69,7 +69,7 @@ pub(crate) enum Step<T> {
     Publish(T),
     /// Nothing is to be changed; this is the result, true of the base.
     Keep(T),
-    /// The base has been overtaken: begin again on a newer one.
+    /// The base has been overtaken, which is to lose the race too: begin again on a newer one.
     Again,
 }
 
@@ -181,7 +181,6 @@ impl Engine {
         let mut turn = self.courtesy.begin();
         loop {
             turn.give_way(&mut bench.ignored);
-            turn.attempt();
             let base_pointer = bench.slot.mark().protect(&self.cell);
             // SAFETY: [V1] protected by the bench's slot until the change is over, or the next attempt begins.
             let base = unsafe { base_pointer.as_ref() };
@@ -209,7 +208,10 @@ impl Engine {
                     self.abandon(bench, finished);
                     turn.lost();
                 }
-                Ok(Step::Again) => self.abandon(bench, finished),
+                Ok(Step::Again) => {
+                    self.abandon(bench, finished);
+                    turn.lost();
+                }
                 Ok(Step::Keep(result)) => {
                     self.abandon(bench, finished);
                     return Ok(Changed { version: base.seq, result });

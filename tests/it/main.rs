@@ -32,6 +32,7 @@ mod refusal;
 #[cfg(tsan)]
 #[path = "../visible/runner.rs"]
 mod runner;
+mod scale;
 #[path = "../visible/scope.rs"]
 mod scope;
 mod texts;
