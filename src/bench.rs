@@ -5,20 +5,24 @@ use std::alloc::{Layout, alloc};
 use std::ptr::{self, NonNull};
 
 use crate::reclaim::pool::{Depot, NoMemory, Workbench};
-use crate::reclaim::{Retired, Strays};
+use crate::reclaim::{Replaced, Retired, Strays};
 use crate::slots::{OwnSlot, Protected, Slots, UserKind};
 use crate::sync::{AtomicPtr, Mutex, MutexGuard, Ordering, Padded, dealloc, try_lock};
-use crate::tuning::WORKBENCHES;
+use crate::tuning::{PUBLICATIONS_PER_TURN, WORKBENCHES};
 
 /// What one writer at a time works with.
 pub(crate) struct Bench {
     pub(crate) stock: Workbench,
+    /// What the change under way replaces.
+    pub(crate) replaced: Replaced,
     pub(crate) retired: Retired,
     /// Protects the base of a change.
     pub(crate) slot: OwnSlot,
     /// What the last scan has found; kept for its memory.
     pub(crate) protected: Protected,
     pub(crate) publication_count: u64,
+    /// Publications until the next turn.
+    pub(crate) turn_after: u64,
     /// The announcement that this bench has waited for long enough.
     pub(crate) ignored: u64,
     /// Where the bench that is helped next stands.
@@ -31,10 +35,12 @@ impl Bench {
     fn new(slots: &Slots, seat: usize, is_spare: bool) -> Result<Self, NoMemory> {
         Ok(Bench {
             stock: Workbench::new(),
+            replaced: Replaced::EMPTY,
             retired: Retired::NOTHING,
             slot: slots.take(UserKind::Writer)?,
             protected: Protected::default(),
             publication_count: 0,
+            turn_after: PUBLICATIONS_PER_TURN,
             ignored: 0,
             next_helped: seat + 1,
             is_spare,

@@ -11,13 +11,14 @@
 //!   [ number                | log2(nanoseconds) ]      0: nobody
 //! ```
 //!
-//! Before that, whoever has lost backs off for a random, bounded number of pauses.
+//! Before that, whoever has lost backs off for a random, bounded number of pauses: enough for the other to make some changes
+//! in a row while the tree is in its cache, which is quicker for both than to take turns.
 
 use std::time::{Duration, Instant};
 
 use crate::busted::{self, Sabotage};
 use crate::sync::{AtomicU64, Number, Ordering, Padded, spin_loop, yield_now};
-use crate::tuning::{LOST_BEFORE_ANNOUNCING, MOST_PAUSES};
+use crate::tuning::{LEAST_PAUSES, LOST_BEFORE_ANNOUNCING, LOST_TIME_BEFORE_ANNOUNCING, MOST_PAUSES};
 
 const EXPONENT: u64 = 1 << 6;
 
@@ -32,7 +33,10 @@ pub(crate) struct Courtesy {
 pub(crate) struct Turn<'c> {
     courtesy: &'c Courtesy,
     lost_count: u32,
-    first_lost: Option<Instant>,
+    /// When this attempt began, if it is not the first.
+    begun: Option<Instant>,
+    /// Time that all attempts but the first have taken in vain.
+    lost: Duration,
     /// What this change has written into the word; 0 is nothing.
     own: u64,
     random: u64,
@@ -40,7 +44,7 @@ pub(crate) struct Turn<'c> {
 
 impl Courtesy {
     pub(crate) fn begin(&self) -> Turn<'_> {
-        Turn { courtesy: self, lost_count: 0, first_lost: None, own: 0, random: 0 }
+        Turn { courtesy: self, lost_count: 0, begun: None, lost: Duration::ZERO, own: 0, random: 0 }
     }
 
     /// How many changes have announced themselves so far.
@@ -83,12 +87,13 @@ impl Turn<'_> {
     #[cold]
     pub(crate) fn lost(&mut self) {
         self.lost_count += 1;
-        self.first_lost.get_or_insert_with(Instant::now);
-        if self.lost_count > LOST_BEFORE_ANNOUNCING {
+        self.lost += self.begun.map_or(Duration::ZERO, |begun| begun.elapsed());
+        if self.lost_count > LOST_BEFORE_ANNOUNCING || self.lost > LOST_TIME_BEFORE_ANNOUNCING {
             self.announce();
         } else {
             self.back_off();
         }
+        self.begun = Some(Instant::now());
     }
 
     fn back_off(&mut self) {
@@ -99,13 +104,12 @@ impl Turn<'_> {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
-        let most = (1_u64 << self.lost_count.min(16)).min(MOST_PAUSES);
+        let most = (LEAST_PAUSES << self.lost_count.min(16)).min(MOST_PAUSES);
         (0..self.random % most).for_each(|_| spin_loop());
     }
 
     fn announce(&mut self) {
-        let lost = self.first_lost.map_or(0, |first| first.elapsed().as_nanos() as u64);
-        let exponent = u64::from(lost.max(1).ilog2());
+        let exponent = u64::from((self.lost.as_nanos() as u64).max(1).ilog2());
         let word = self.courtesy.announced();
         let is_before_us = word != 0 && word != self.own && word % EXPONENT >= exponent;
         if is_before_us || busted::is(Sabotage::NoCourtesy) {

@@ -33,14 +33,8 @@ struct Stock<'w> {
     workbench: &'w mut Workbench,
     depot: &'w Depot,
     version: NonNull<Version>,
-    replaced: Replaced,
-}
-
-/// A draft that is done, to be published or abandoned.
-pub(crate) struct Finished {
-    pub(crate) version: NonNull<Version>,
     /// What its base reaches and it does not.
-    pub(crate) replaced: Replaced,
+    replaced: &'w mut Replaced,
 }
 
 impl<'w> Draft<'w> {
@@ -50,14 +44,16 @@ impl<'w> Draft<'w> {
     /// [D2] `base` stays protected for as long as the draft exists.
     pub(crate) unsafe fn begin(
         workbench: &'w mut Workbench,
+        replaced: &'w mut Replaced,
         depot: &'w Depot,
         base: &Version,
     ) -> Result<Self, NoMemory> {
+        replaced.forget();
         workbench.reserve(depot, 0, 1)?;
         let place = workbench.take(Class::Large).ok_or(NoMemory)?.cast::<Version>();
         // SAFETY: [D1] the slot is ours alone, and large enough.
         unsafe { Version::write_successor(place, base) };
-        Ok(Draft { stock: Stock { workbench, depot, version: place, replaced: Replaced::EMPTY } })
+        Ok(Draft { stock: Stock { workbench, depot, version: place, replaced } })
     }
 
     /// The version being made, as it stands.
@@ -181,24 +177,28 @@ impl<'w> Draft<'w> {
         self.stock.version_mut().roots = roots;
     }
 
-    /// The finished version.
-    pub(crate) fn finish(self) -> Finished {
-        Finished { version: self.stock.version, replaced: self.stock.replaced }
+    /// The finished version, to be published or abandoned; what it replaces is in the list.
+    pub(crate) fn finish(self) -> NonNull<Version> {
+        self.stock.version
     }
 
     /// Returns all that is private to the draft to the workbench.
     ///
     /// # Safety
     /// It was not published; [D2] still holds.
-    pub(crate) unsafe fn abandon(workbench: &'w mut Workbench, depot: &'w Depot, draft: Finished) {
-        let Finished { version, mut replaced } = draft;
-        let mut stock = Stock { workbench, depot, version, replaced: Replaced::EMPTY };
+    pub(crate) unsafe fn abandon(
+        workbench: &'w mut Workbench,
+        replaced: &'w mut Replaced,
+        depot: &'w Depot,
+        version: NonNull<Version>,
+    ) {
+        let mut stock = Stock { workbench, depot, version, replaced };
         let roots = stock.version().roots;
         let birth = stock.birth();
         // SAFETY: [T1] [D1] reached from the draft's roots, never published.
         roots.visit_private(birth, &mut |tree| unsafe { tree.discard_private(&mut stock) }, &mut |_| ());
         roots.visit_private(birth, &mut |_| (), &mut |table| stock.discard(Class::Large, table.cast()));
-        while let Some((_, emptied)) = replaced.pop() {
+        while let Some((_, emptied)) = stock.replaced.pop() {
             if let Some(page) = emptied {
                 stock.discard(Class::Large, page.cast());
             }

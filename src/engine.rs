@@ -17,7 +17,7 @@ use crate::bell::Bell;
 use crate::bench::{Bench, Benches};
 use crate::config::Config;
 use crate::courtesy::Courtesy;
-use crate::draft::{Draft, Finished};
+use crate::draft::Draft;
 use crate::error::Refusal;
 use crate::fork;
 use crate::identity::Identities;
@@ -162,11 +162,11 @@ impl Engine {
             return Err(Refusal::Forked);
         }
         self.at_bench(|bench| {
+            let before = bench.retired.retired_count();
             let changed = self.change_at(bench, limit, edit, settle);
             bench.slot.mark().clear();
-            if changed.is_ok() {
-                self.after_change(bench);
-            }
+            let own_count = bench.retired.retired_count() - before;
+            self.after_change(bench, own_count as usize);
             changed
         })?
     }
@@ -190,49 +190,49 @@ impl Engine {
                 continue;
             }
             // SAFETY: [D2] as above.
-            let mut draft = unsafe { Draft::begin(&mut bench.stock, &self.depot, base)? };
+            let mut draft = unsafe { Draft::begin(&mut bench.stock, &mut bench.replaced, &self.depot, base)? };
             let step = edit(&mut draft);
-            let finished = draft.finish();
+            let version = draft.finish();
             match step {
                 Ok(Step::Publish(result)) => {
                     turn.give_way(&mut bench.ignored);
                     // SAFETY: [M1] the base is protected.
-                    if unsafe { self.cell.publish(base_pointer, finished.version) } {
-                        let version = base.seq + 1;
+                    if unsafe { self.cell.publish(base_pointer, version) } {
+                        let number = base.seq + 1;
                         settle(&result);
-                        self.retire(bench, base_pointer, finished);
-                        return Ok(Changed { version, result });
+                        self.retire(bench, base_pointer);
+                        return Ok(Changed { version: number, result });
                     }
                     // [O14] Relaxed: a statistic.
                     self.lost_race_count.fetch_add(1, Ordering::Relaxed);
-                    self.abandon(bench, finished);
+                    self.abandon(bench, version);
                     turn.lost();
                 }
                 Ok(Step::Again) => {
-                    self.abandon(bench, finished);
+                    self.abandon(bench, version);
                     turn.lost();
                 }
                 Ok(Step::Keep(result)) => {
-                    self.abandon(bench, finished);
+                    self.abandon(bench, version);
                     return Ok(Changed { version: base.seq, result });
                 }
                 Err(refusal) => {
-                    self.abandon(bench, finished);
+                    self.abandon(bench, version);
                     return Err(refusal);
                 }
             }
         }
     }
 
-    fn abandon(&self, bench: &mut Bench, draft: Finished) {
+    fn abandon(&self, bench: &mut Bench, version: NonNull<Version>) {
         // SAFETY: not published, and [D2] the base is still protected.
-        unsafe { Draft::abandon(&mut bench.stock, &self.depot, draft) };
+        unsafe { Draft::abandon(&mut bench.stock, &mut bench.replaced, &self.depot, version) };
     }
 
     /// Leaves the base, which the caller has replaced, at the bench, with what it was the last to reach.
-    fn retire(&self, bench: &mut Bench, base: NonNull<Version>, finished: Finished) {
+    fn retire(&self, bench: &mut Bench, base: NonNull<Version>) {
         let mut outlet = Outlet { workbench: &mut bench.stock, depot: &self.depot, released: &self.released };
-        let objects = Chained::of(finished.replaced, &mut outlet);
+        let objects = Chained::of(&mut bench.replaced, &mut outlet);
         // SAFETY: [V4] `publish` has moved `current` from it.
         unsafe { bench.retired.add(base, objects) };
         bench.publication_count += 1;

@@ -9,6 +9,7 @@ use crate::gauge;
 use crate::interval::Interval;
 use crate::known;
 use crate::publish::VersionCell;
+use crate::reclaim::pool::Class;
 use crate::reclaim::{self, Chained, Retired, epoch};
 use crate::section::{self, SectionTable, Walking};
 use crate::slots::{OwnSlot, Protected, Slots, UserKind};
@@ -191,7 +192,7 @@ impl Marked {
     /// Whether nobody can reach a version that was replaced before this call.
     pub fn is_free(&self, number: u64) -> bool {
         let mut protected = Protected::default();
-        self.slots.scan(&mut protected, |_| ());
+        self.slots.scan(&mut protected, number + 1, |_| ());
         !protected.contains(number) && !protected.is_open_at(number)
     }
 }
@@ -245,11 +246,11 @@ impl Strays {
         retired.leave(&self.strays);
     }
 
-    /// Another takes over what is there; how many objects.
+    /// Another takes over what is there; how many versions.
     pub fn take_over(&self) -> u64 {
         let mut retired = Retired::NOTHING;
         retired.adopt(&self.strays);
-        retired.waiting_count()
+        retired.waiting_bytes() / Class::Large.slot_bytes() as u64
     }
 }
 

@@ -6,25 +6,49 @@ use crate::busted::{self, Sabotage};
 use crate::engine::Engine;
 use crate::error::{HeldBack, Holder, Refusal};
 use crate::reclaim::pool::Workbench;
-use crate::reclaim::{Evidence, Outlet, Retired, Turned, epoch};
+use crate::reclaim::{Evidence, Outlet, Retired, epoch};
 use crate::slots::{Protected, UserKind};
 use crate::sync::{try_lock, yield_now};
 use crate::tuning::{
-    BACKLOG, GRACE_ROUNDS, HELPED_OBJECTS, PUBLICATIONS_PER_TURN, RELIEF_ROUNDS, TURN_OBJECTS, WORKBENCHES,
+    GRACE_ROUNDS, HELPED_OBJECTS, MOST_PUBLICATIONS_PER_TURN, PUBLICATIONS_PER_TURN, PUBLICATIONS_SQUARED_PER_THREAD,
+    RELIEF_ROUNDS, STEP_OBJECTS, TURN_BYTES, WORKBENCHES,
 };
 use crate::version::Version;
 
 impl Engine {
-    /// The part of reclaiming that falls to an ordinary change: a turn every so often, or at each change while much awaits it.
-    /// A turn takes on more than comes in between, so short turns keep pace with any load.
-    pub(crate) fn after_change(&self, bench: &mut Bench) {
-        let is_due = bench.publication_count >= PUBLICATIONS_PER_TURN || bench.retired.waiting_count() > BACKLOG;
-        if (is_due || busted::is(Sabotage::EarlyFree)) && !bench.is_spare {
-            bench.publication_count = 0;
-            self.drive();
-            self.take_turn(bench, TURN_OBJECTS);
-            self.help_another(bench);
+    /// The part of reclaiming that falls to an ordinary change of so many objects: twice as many of those that are due, and some
+    /// more. So whatever has piled up goes in small pieces.
+    ///
+    /// Every so many changes there is a new turn, which asks for a grace period and reads who looks at what. The more threads
+    /// there are, the dearer that is, and the more changes share it.
+    #[inline]
+    pub(crate) fn after_change(&self, bench: &mut Bench, own_count: usize) {
+        if bench.is_spare {
+            return;
         }
+        let is_much = || bench.retired.waiting_bytes() > TURN_BYTES && bench.publication_count >= PUBLICATIONS_PER_TURN;
+        if bench.publication_count >= bench.turn_after || is_much() || busted::is(Sabotage::EarlyFree) {
+            self.begin_turn(bench);
+        }
+        let horizon = self.reclaim_horizon();
+        if bench.retired.is_due(horizon, &bench.protected) {
+            self.sift(bench, horizon, STEP_OBJECTS + 2 * own_count);
+        }
+    }
+
+    fn reclaim_horizon(&self) -> u64 {
+        if busted::is(Sabotage::EarlyFree) { u64::MAX } else { self.horizon.load() }
+    }
+
+    #[cold]
+    fn begin_turn(&self, bench: &mut Bench) {
+        self.drive();
+        self.look_around(bench);
+        bench.publication_count = 0;
+        // What is put off falls out of the caches, and what is not costs a look at each thread: the middle way.
+        let of_threads = (epoch::participant_count() * PUBLICATIONS_SQUARED_PER_THREAD).isqrt();
+        bench.turn_after = of_threads.clamp(PUBLICATIONS_PER_TURN, MOST_PUBLICATIONS_PER_TURN);
+        self.help_another(bench);
     }
 
     /// Asks for a grace period behind which all is that has been replaced by now, and helps it on.
@@ -34,45 +58,53 @@ impl Engine {
 
     /// Reads which versions are kept.
     pub(crate) fn scan(&self, protected: &mut Protected) {
-        self.slots.scan(protected, |note| self.sections.marks(note));
+        let before = self.with_current(|version| version.seq);
+        self.slots.scan(protected, before, |note| self.sections.marks(note));
     }
 
-    /// One turn at a bench; whether anything was looked at.
-    fn take_turn(&self, bench: &mut Bench, budget: usize) -> bool {
+    /// The same, for what was retired at a bench.
+    fn look_around(&self, bench: &mut Bench) {
         if !self.benches.strays.is_empty() {
             bench.retired.adopt(&self.benches.strays);
         }
-        let horizon = if busted::is(Sabotage::EarlyFree) { u64::MAX } else { self.horizon.load() };
-        // What is retired here, was so before the scan.
         match busted::is(Sabotage::EarlyFree) {
-            true => bench.protected = Protected::default(),
+            true => bench.protected = Protected::nothing(),
             false => self.scan(&mut bench.protected),
         }
-        self.turn_with(bench, horizon, budget).sifted > 0
+        bench.retired.begin_anew();
     }
 
-    fn turn_with(&self, bench: &mut Bench, horizon: u64, budget: usize) -> Turned {
+    /// Looks at so many objects of a bench; whether there were any.
+    fn sift(&self, bench: &mut Bench, horizon: u64, budget: usize) -> bool {
         let Bench { stock, retired, protected, .. } = bench;
         let mut outlet = Outlet { workbench: stock, depot: &self.depot, released: &self.released };
         let turned = retired.turn(horizon, protected, budget, &mut outlet);
         self.freed.note(turned);
-        turned
+        turned.sifted > 0
     }
 
-    /// A turn at the next bench where nobody sits: its thread may not come back.
+    /// A part of a turn at the next bench where nobody sits: its thread may not come back.
     fn help_another(&self, bench: &mut Bench) {
         bench.next_helped = (bench.next_helped + 1) % WORKBENCHES;
-        if let Some(mut other) = self.benches.try_claim(bench.next_helped) {
-            self.take_turn(&mut other, HELPED_OBJECTS);
+        if let Some(mut other) = self.benches.try_claim(bench.next_helped)
+            && !other.retired.is_empty()
+        {
+            self.look_around(&mut other);
+            self.sift(&mut other, self.reclaim_horizon(), HELPED_OBJECTS);
         }
     }
 
     /// Turns at this bench and at all where nobody sits, until there is nothing to be had.
     fn take_all_turns(&self, bench: &mut Bench) {
-        while !bench.is_spare && self.take_turn(bench, TURN_OBJECTS) {}
-        for mut other in self.benches.idle() {
-            while self.take_turn(&mut other, TURN_OBJECTS) {}
+        if !bench.is_spare {
+            self.take_turn(bench);
         }
+        self.benches.idle().filter(|other| !other.retired.is_empty()).for_each(|mut other| self.take_turn(&mut other));
+    }
+
+    fn take_turn(&self, bench: &mut Bench) {
+        self.look_around(bench);
+        while self.sift(bench, self.reclaim_horizon(), usize::MAX) {}
     }
 
     pub(crate) fn limit_of(&self, version: &Version) -> u64 {
@@ -154,7 +186,7 @@ impl Engine {
 
     /// When no handle is left: everything retired.
     pub(crate) fn reclaim_everything(&mut self) {
-        let nobody = Protected::default();
+        let nobody = Protected::nothing();
         let Engine { benches, depot, released, .. } = self;
         let mut stock = Workbench::new();
         let mut outlet = Outlet { workbench: &mut stock, depot, released };

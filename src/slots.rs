@@ -236,10 +236,11 @@ impl Slots {
         }
     }
 
-    /// Reads all marks: these, and those that stand elsewhere. What was replaced before the call is protected from then on
-    /// only as `protected` says.
-    pub(crate) fn scan(&self, protected: &mut Protected, elsewhere: impl Fn(&mut dyn FnMut(&Mark, User))) {
+    /// Reads all marks: these, and those that stand elsewhere. Versions below `before` have been replaced; they are protected
+    /// from now on only as `protected` says.
+    pub(crate) fn scan(&self, protected: &mut Protected, before: u64, elsewhere: impl Fn(&mut dyn FnMut(&Mark, User))) {
         protected.clear();
+        protected.before = before;
         // [O6] SeqCst, partner of the fence in `Mark::protect`.
         fence(Ordering::SeqCst);
         if busted::is(Sabotage::BlindScan) {
@@ -325,9 +326,21 @@ pub(crate) struct Protected {
     exact: Vec<(u64, User)>,
     /// All versions from this one on.
     from: Option<(u64, User)>,
+    /// Versions below had been replaced: of others it says nothing.
+    before: u64,
 }
 
 impl Protected {
+    /// Where nobody is left.
+    pub(crate) fn nothing() -> Self {
+        Protected { before: u64::MAX, ..Protected::default() }
+    }
+
+    /// Whether the scan tells who looks at this version.
+    pub(crate) fn tells_of(&self, number: u64) -> bool {
+        number < self.before
+    }
+
     fn clear(&mut self) {
         self.exact.clear();
         self.from = None;
@@ -405,6 +418,7 @@ mod tests {
             protected.note(&mark, USER);
         }
         protected.sort();
+        protected.before = 10;
         protected
     }
 
@@ -414,6 +428,7 @@ mod tests {
         assert_eq!(protected.newest_up_to(6), Some(0));
         assert_eq!(protected.newest_up_to(7), Some(7));
         assert!(protected.contains(7) && !protected.contains(6));
+        assert!(protected.tells_of(9) && !protected.tells_of(10));
         assert!(!protected.is_open_at(11) && protected.is_open_at(12) && protected.is_open_at(13));
         assert_eq!((protected.user_of(7), protected.user_of(8), protected.user_of(30)), (Some(USER), None, Some(USER)));
         assert_eq!(protected.summary(7), (1, Some(0)));

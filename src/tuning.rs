@@ -1,6 +1,8 @@
 //! Every number that was chosen rather than derived, in one place. `--cfg tiny_nodes` makes them small, so
 //! that tests reach the rare paths; `--cfg loom` smaller still, because each step of a model multiplies its executions.
 
+use std::time::Duration;
+
 /// The usual number, the small one, or the one for models.
 const fn choose(usual: usize, tiny: usize, modelled: usize) -> usize {
     if cfg!(loom) {
@@ -15,14 +17,22 @@ const fn choose(usual: usize, tiny: usize, modelled: usize) -> usize {
 /// Publications of one bench between two of its turns, each of which asks for a grace period.
 pub(crate) const PUBLICATIONS_PER_TURN: u64 = choose(32, 2, 4) as u64;
 
-/// Retired objects that one turn looks at: more than come in between two turns.
-pub(crate) const TURN_OBJECTS: usize = choose(512, 64, 64);
+/// The same where there are many threads.
+pub(crate) const MOST_PUBLICATIONS_PER_TURN: u64 = choose(1024, 4, 4) as u64;
 
-/// Objects of another bench that a turn looks at besides.
-pub(crate) const HELPED_OBJECTS: usize = choose(256, 32, 32);
+/// With so many threads, each of which the collector looks at, turns come after the root of so many times their number: 343
+/// publications for 1,024 threads. A grace period costs about 40 ns a thread there, and what waits for one, a third of
+/// a nanosecond a change and publication for being fetched from farther away.
+pub(crate) const PUBLICATIONS_SQUARED_PER_THREAD: u64 = 115;
 
-/// Retired objects waiting at a bench, beyond which each of its changes takes a turn.
-pub(crate) const BACKLOG: u64 = choose(4096, 64, 64) as u64;
+/// Bytes that wait at a bench beyond which turns are not put off.
+pub(crate) const TURN_BYTES: u64 = 4 << 20;
+
+/// Retired objects that one change looks at, besides twice what it has retired itself.
+pub(crate) const STEP_OBJECTS: usize = choose(64, 8, 8);
+
+/// Objects of another bench that a turn looks at.
+pub(crate) const HELPED_OBJECTS: usize = choose(512, 32, 32);
 
 /// Payloads that one changing operation drops for others.
 pub(crate) const RELEASE_BUDGET: usize = 32;
@@ -40,10 +50,16 @@ pub(crate) const WORKBENCHES: usize = choose(64, 64, 1);
 pub(crate) const SLOTS_OF_CHUNK: usize = choose(16, 2, 2);
 
 /// Races that a change loses before it announces itself.
-pub(crate) const LOST_BEFORE_ANNOUNCING: u32 = choose(2, 1, 1) as u32;
+pub(crate) const LOST_BEFORE_ANNOUNCING: u32 = choose(16, 1, 1) as u32;
+
+/// Time that a change loses before it does, if that is sooner.
+pub(crate) const LOST_TIME_BEFORE_ANNOUNCING: Duration = Duration::from_micros(200);
+
+/// Pauses that one backs off for at most after the first lost race, and half of it.
+pub(crate) const LEAST_PAUSES: u64 = choose(128, 1, 1) as u64;
 
 /// Pauses that one backs off for at most.
-pub(crate) const MOST_PAUSES: u64 = choose(256, 4, 2) as u64;
+pub(crate) const MOST_PAUSES: u64 = choose(4096, 4, 2) as u64;
 
 /// Bytes of the first slab of a class; each further one doubles, up to [`LARGEST_SLAB`].
 pub(crate) const FIRST_SLAB: usize = choose(8 << 10, 8 << 10, 4 << 10);

@@ -13,7 +13,7 @@ use crossbeam_epoch::{Collector, LocalHandle};
 
 use crate::busted::{self, Sabotage};
 use crate::fork;
-use crate::sync::{Arc, AtomicPtr, AtomicU64, Ordering, process_wide, thread_local, yield_point};
+use crate::sync::{Arc, AtomicPtr, AtomicU64, Number, Ordering, process_wide, thread_local, yield_point};
 
 pub(crate) use crossbeam_epoch::Guard as Pin;
 
@@ -84,8 +84,25 @@ struct Participant {
     handle: LocalHandle,
 }
 
+/// How many threads the collector looks at, so far as they are still there.
+static PARTICIPANTS: Number = Number::new(0);
+
+/// How many threads of this process have pinned and not ended.
+pub(crate) fn participant_count() -> u64 {
+    // [O14] Relaxed: only a matter of pace.
+    PARTICIPANTS.load(Ordering::Relaxed)
+}
+
+impl Drop for Participant {
+    fn drop(&mut self) {
+        PARTICIPANTS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Participant {
     fn new() -> Self {
+        // [O14] Relaxed, as above.
+        PARTICIPANTS.fetch_add(1, Ordering::Relaxed);
         Participant { generation: fork::generation(), handle: COLLECTORS.register() }
     }
 }

@@ -174,7 +174,7 @@ impl Chained {
     pub(crate) const EMPTY: Chained = Chained { first: ptr::null_mut(), count: 0, bytes: 0 };
 
     /// What a change that has taken effect has replaced; the pages of the list are free at once.
-    pub(crate) fn of(mut replaced: Replaced, outlet: &mut Outlet<'_>) -> Self {
+    pub(crate) fn of(replaced: &mut Replaced, outlet: &mut Outlet<'_>) -> Self {
         let mut objects = Chained::EMPTY;
         while let Some((object, emptied)) = replaced.pop() {
             objects.push(object);
@@ -237,6 +237,11 @@ pub(crate) struct Replaced {
 impl Replaced {
     pub(crate) const EMPTY: Replaced =
         Replaced { count: 0, inline: [ptr::null_mut(); INLINE_REPLACED], pages: ptr::null_mut() };
+
+    /// Begins anew. Nothing is left in it but after a panic in the middle of a change, and then that stays where it was.
+    pub(crate) fn forget(&mut self) {
+        (self.count, self.pages) = (0, ptr::null_mut());
+    }
 
     /// Whether the next `push` wants a page.
     pub(crate) fn wants_page(&self) -> bool {

@@ -14,7 +14,7 @@
 //! that it looks at and nothing newer. (The dead lists of ZFS snapshots work alike.)
 //!
 //! - **\[C1]** A version in the queue is there as long as its lot is not opened.
-//! - **\[C2]** What stands in `opened` and `held` was retired before every scan that it is sifted by.
+//! - **\[C2]** An object is sifted by a scan that tells of the last version that reaches it.
 
 use std::ptr::{self, NonNull};
 
@@ -26,11 +26,14 @@ use crate::version::Version;
 
 /// See the module's page.
 pub(crate) struct Retired {
+    retired_count: u64,
     waiting: Queue,
     opened: Chained,
     /// The last version that reaches what is opened.
     opened_last: u64,
     held: Vec<Held>,
+    /// Whether some of these may be held by nobody any more.
+    is_loose: bool,
 }
 
 /// Objects that one version keeps.
@@ -95,28 +98,59 @@ impl Queue {
 }
 
 impl Retired {
-    pub(crate) const NOTHING: Retired =
-        Retired { waiting: Queue::EMPTY, opened: Chained::EMPTY, opened_last: 0, held: Vec::new() };
+    pub(crate) const NOTHING: Retired = Retired {
+        retired_count: 0,
+        waiting: Queue::EMPTY,
+        opened: Chained::EMPTY,
+        opened_last: 0,
+        held: Vec::new(),
+        is_loose: false,
+    };
 
     /// Takes a version that the caller has replaced, and what it was the last to reach.
     ///
     /// # Safety
     /// [V4] The caller has moved `current` from this version to the next.
     pub(crate) unsafe fn add(&mut self, version: NonNull<Version>, objects: Chained) {
+        self.retired_count += objects.count + 1;
         // SAFETY: [V4] nobody else has replaced this version.
         unsafe { (*version.as_ref().lot.get()).objects = objects };
         self.waiting.push(version);
     }
 
-    /// Objects that wait to be looked at for the first time.
-    pub(crate) fn waiting_count(&self) -> u64 {
-        self.waiting.count + self.opened.count
+    /// Objects that were ever retired here.
+    pub(crate) fn retired_count(&self) -> u64 {
+        self.retired_count
+    }
+
+    /// Whether nothing is here at all.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.first.is_null() && self.opened.is_empty() && self.held.is_empty()
+    }
+
+    /// Bytes that wait to be looked at for the first time.
+    pub(crate) fn waiting_bytes(&self) -> u64 {
+        self.waiting.bytes + self.opened.bytes
+    }
+
+    /// There is a new scan: what is held is to be looked at again.
+    pub(crate) fn begin_anew(&mut self) {
+        self.is_loose = !self.held.is_empty();
+    }
+
+    /// Whether a turn may find something to do.
+    #[inline]
+    pub(crate) fn is_due(&self, horizon: u64, protected: &Protected) -> bool {
+        // SAFETY: [C1]
+        let first = unsafe { self.waiting.first.as_ref() };
+        self.is_loose
+            || !self.opened.is_empty()
+            || first.is_some_and(|first| first.seq < horizon && protected.tells_of(first.seq))
     }
 
     /// Frees what nobody can reach any more; looks at no more than `budget` objects.
     ///
-    /// Versions below `horizon` are out of the reach of every pin, and `protected` was read after what is waiting here was
-    /// retired.
+    /// Versions below `horizon` are out of the reach of every pin.
     pub(crate) fn turn(
         &mut self,
         horizon: u64,
@@ -125,12 +159,14 @@ impl Retired {
         outlet: &mut Outlet<'_>,
     ) -> Turned {
         let mut turned = Turned::default();
-        self.loosen(protected, budget, outlet, &mut turned);
+        if self.is_loose {
+            self.loosen(protected, budget, outlet, &mut turned);
+        }
         while turned.sifted < budget && self.has_room(protected) {
             if self.opened.is_empty() && !self.open_next(horizon, protected) {
                 break;
             }
-            if protected.is_open_at(self.opened_last) {
+            if protected.is_open_at(self.opened_last) || !protected.tells_of(self.opened_last) {
                 break;
             }
             let Some(object) = self.opened.pop() else { break };
@@ -142,7 +178,9 @@ impl Retired {
     /// Opens the oldest lot, if its grace is over and nobody may be about to take a version that reaches it.
     fn open_next(&mut self, horizon: u64, protected: &Protected) -> bool {
         // SAFETY: [C1]
-        let is_over = |version: &Version| version.seq < horizon && !protected.is_open_at(version.seq);
+        let is_over = |version: &Version| {
+            version.seq < horizon && protected.tells_of(version.seq) && !protected.is_open_at(version.seq)
+        };
         // SAFETY: [C1]
         if !unsafe { self.waiting.first.as_ref() }.is_some_and(is_over) {
             return false;
@@ -156,7 +194,7 @@ impl Retired {
     fn loosen(&mut self, protected: &Protected, budget: usize, outlet: &mut Outlet<'_>, turned: &mut Turned) {
         for at in (0..self.held.len()).rev() {
             let by = self.held[at].by;
-            if protected.contains(by) || protected.is_open_at(by) {
+            if protected.contains(by) || protected.is_open_at(by) || !protected.tells_of(by) {
                 continue;
             }
             while turned.sifted < budget && self.has_room(protected) {
@@ -165,6 +203,7 @@ impl Retired {
             }
         }
         self.held.retain(|held| !held.objects.is_empty());
+        self.is_loose = turned.sifted >= budget;
     }
 
     /// Whether one version more can hold something; where there is no memory for it, all stays where it is.
