@@ -155,6 +155,10 @@ unsafe impl Send for Marked {}
 // SAFETY: as above.
 unsafe impl Sync for Marked {}
 
+fn boxed_first() -> NonNull<Version> {
+    NonNull::new(Box::into_raw(Box::new(Version::first(0, ptr::null())))).expect("a box")
+}
+
 /// A protection slot.
 pub struct Slot(OwnSlot);
 
@@ -162,7 +166,7 @@ impl Marked {
     /// With version 0.
     #[allow(clippy::new_without_default)]
     pub fn new() -> Self {
-        let first = NonNull::from(Box::leak(Box::new(Version::first(0, ptr::null()))));
+        let first = boxed_first();
         Marked { cell: VersionCell::new(first), slots: Slots::new(), versions: Mutex::new(vec![first]) }
     }
 
@@ -180,7 +184,7 @@ impl Marked {
     /// The next version is current. One caller at a time.
     pub fn publish(&self) {
         let base = self.cell.look();
-        let next = NonNull::from(Box::leak(Box::<Version>::new_uninit())).cast::<Version>();
+        let next = NonNull::new(Box::into_raw(Box::<Version>::new_uninit())).expect("a box").cast::<Version>();
         // SAFETY: private memory; the base is there until the drop, as all are.
         unsafe {
             Version::write_successor(next, base.as_ref());
@@ -238,7 +242,7 @@ impl Strays {
 
     /// A bench goes, and leaves a version.
     pub fn leave(&self) {
-        let version = NonNull::from(Box::leak(Box::new(Version::first(0, ptr::null()))));
+        let version = boxed_first();
         self.versions.lock().expect("no holder panics").push(version);
         let mut retired = Retired::NOTHING;
         // SAFETY: nobody else has the version.

@@ -194,7 +194,9 @@ impl Engine {
         strays.adopt(&benches.strays);
         strays.turn(u64::MAX, &nobody, usize::MAX, &mut outlet);
         for bench in benches.all() {
+            bench.retired.begin_anew();
             bench.retired.turn(u64::MAX, &nobody, usize::MAX, &mut outlet);
+            debug_assert!(bench.retired.is_empty(), "nobody holds anything back");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use notifier_index::{
     BatchError, Config, FindManyError, FoundOrInserted, Holder, InsertError, Interval, IntervalError, NotifierIndex,
-    Ops, Refused, UpdateError,
+    Ops, Refused, Registration, UpdateError,
 };
 
 use crate::canary::Canary;
@@ -136,6 +136,23 @@ fn a_closed_index_takes_nothing_new_and_does_all_else() {
     assert!(index.is_empty());
 }
 
+/// Whatever adds to what is there, by whichever call, is refused and comes back.
+fn refuse_all_that_adds(index: &NotifierIndex, ops: &Ops<Canary>, registration: &Registration<Canary>) {
+    let refused = index.insert(ops, between(0, 9), Canary::new(1000)).unwrap_err();
+    assert!(matches!(refused.reason, InsertError::RetiredLimit(_)));
+    assert_eq!(refused.value.id(), 1000);
+    let many = index.insert_many(ops, vec![(between(0, 9), Canary::new(1001))]).unwrap_err();
+    assert!(matches!(many.reason, InsertError::RetiredLimit(_)));
+    assert_eq!(first(many.value), 1001);
+    let refused = index.find_or_insert_with(ops, Interval::point(1 << 40), || Canary::new(1002)).unwrap_err();
+    assert!(matches!(refused, Refused { reason: InsertError::RetiredLimit(_), value: Some(_), .. }));
+    let mut batch = index.batch();
+    batch.update(registration, Interval::point(7)).unwrap();
+    let refused = batch.commit().unwrap_err();
+    assert!(matches!(refused.reason, BatchError::RetiredLimit(_)));
+    drop(refused);
+}
+
 #[test]
 fn a_full_retired_limit_refuses_changes_but_no_removal_until_the_guard_is_gone() {
     let _turn = alone();
@@ -152,19 +169,7 @@ fn a_full_retired_limit_refuses_changes_but_no_removal_until_the_guard_is_gone()
     );
     let (version, at, len) = (index.version(), all[0].interval(), index.len());
 
-    let refused = index.insert(&ops, between(0, 9), Canary::new(1000)).unwrap_err();
-    assert!(matches!(refused.reason, InsertError::RetiredLimit(_)));
-    assert_eq!(refused.value.id(), 1000);
-    let many = index.insert_many(&ops, vec![(between(0, 9), Canary::new(1001))]).unwrap_err();
-    assert!(matches!(many.reason, InsertError::RetiredLimit(_)));
-    assert_eq!(first(many.value), 1001);
-    let refused = index.find_or_insert_with(&ops, Interval::point(1 << 40), || Canary::new(1002)).unwrap_err();
-    assert!(matches!(refused, Refused { reason: InsertError::RetiredLimit(_), value: Some(_), .. }));
-    let mut batch = index.batch();
-    batch.update(&all[0], Interval::point(7)).unwrap();
-    let refused = batch.commit().unwrap_err();
-    assert!(matches!(refused.reason, BatchError::RetiredLimit(_)));
-    drop(refused);
+    refuse_all_that_adds(&index, &ops, &all[0]);
     assert_eq!((index.version(), all[0].interval(), index.len()), (version, at, len));
     assert_eq!(index.pin().view().check(), Ok(()));
 

@@ -74,8 +74,8 @@ pub enum TortureSabotage {
     StaleFind,
     /// The index frees what readers may still see; this and what follows only in builds with `--cfg busted`.
     EarlyFree,
-    /// A writer leaves the mirror of the current version where it was.
-    MirrorBehind,
+    /// A reader stays with the version that it has.
+    StaleReader,
     /// A section loads the tree before it is published.
     SectionAfterLoad,
     /// The generation is read after the sections were scanned.

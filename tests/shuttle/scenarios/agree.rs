@@ -13,7 +13,7 @@ use crate::support::{between, draw, pause, step};
 
 pub(crate) const SCENARIO: Scenario = Scenario {
     name: "three_ways_agree",
-    twins: &["mirror_behind", "no_help"],
+    twins: &["stale_reader", "lost_update"],
     near_misses: &["lost races", "versions seen twice", "versions overtaken"],
     run,
 };

@@ -13,7 +13,7 @@ use crate::support::{draw, draw_range, step};
 
 pub(crate) const SCENARIO: Scenario = Scenario {
     name: "writers_lose_nothing",
-    twins: &["lost_update", "mirror_behind", "early_free"],
+    twins: &["lost_update", "early_free"],
     near_misses: &["lost races", "queries overtaken", "batches"],
     run,
 };
