@@ -157,7 +157,7 @@ fn beside_sleepers() {
             "at most 1.1",
         );
         row(
-            &format!("after these have ended; to an index that they never saw"),
+            "after these have ended; to an index that they never saw",
             &format!("{:.2}; {:.2}", before / after, elsewhere / after),
             "at most 1.1",
         );
