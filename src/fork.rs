@@ -9,6 +9,7 @@
 //! | the epoch's collector | one for each generation (`reclaim/epoch.rs`) |
 //! | numbers of indexes, batches and threads | go on; each one step, so never half done |
 //! | `arc_swap`'s slots for threads | lock-free; those of threads that are gone stay taken |
+//! | protection slots | of the index; marks of threads that are gone stay, and nothing is reclaimed by them |
 //! | waiting rooms | of the index, and an inherited one wakes nobody (`bell.rs`) |
 //!
 //! How a child knows: the first index of a process asks to be called in each child, and that call raises the

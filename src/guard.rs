@@ -79,7 +79,7 @@ impl<'i> Guard<'i> {
         self.pin.repin();
     }
 
-    /// An owned handle of the newest version.
+    /// The newest version, kept for as long as the handle is.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot::new(self.engine.clone())
     }

@@ -157,8 +157,8 @@ impl NotifierIndex {
 
     /// As [`invalidate`](Self::invalidate), without waiting for anything: the first refusal stops it.
     ///
-    /// Blocking: never, if the notifiers keep their promise; allocates nothing, but for a thread's own records at its
-    /// first use of any index.
+    /// Blocking: never, if the notifiers keep their promise; allocates nothing, ever, unless more sections than the table has room
+    /// for are active at once.
     ///
     /// # Errors
     /// [`TryInvalidateError`]; the section is over.
@@ -507,7 +507,7 @@ impl NotifierIndex {
         Reader::new(&self.engine)
     }
 
-    /// The current version, owned.
+    /// The current version, kept for as long as the handle is.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot::new(self.engine.clone())
     }
