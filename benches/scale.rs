@@ -292,6 +292,33 @@ fn longest_calls() {
     row("the longest update after 100 snapshots have gone; p99.9", &format!("{most:.0?}; {usual:.0?}"), "at most 1 ms");
 }
 
+/// Beside comparing the two lists, which is what one would do otherwise.
+fn changes() {
+    const COUNT: u64 = 1_000_000;
+    let ours = Ours::new(COUNT);
+    for changed in [1, 100, 10_000] {
+        let (before, mut draw) = (ours.index.snapshot(), changed);
+        (0..changed).for_each(|_| ours.update(next(&mut draw), 0, 1));
+        let after = ours.index.snapshot();
+        let took = |call: &dyn Fn() -> usize| {
+            let round = |_| {
+                let begun = Instant::now();
+                std::hint::black_box(call());
+                begun.elapsed().as_secs_f64()
+            };
+            median((0..ROUNDS).map(round).collect()) * 1e6
+        };
+        let skipping = took(&|| before.changes_to(&after).map_or(0, Iterator::count));
+        let lists =
+            took(&|| before.view().iter().zip(after.view().iter()).filter(|(a, b)| a.start() != b.start()).count());
+        row(
+            &format!("changes_to after {changed} updates of {COUNT}; comparing two lists"),
+            &format!("{skipping:.1} us; {lists:.0} us"),
+            "",
+        );
+    }
+}
+
 fn main() {
     // `cargo test --benches` only asks whether it starts.
     if !std::env::args().any(|argument| argument == "--bench") {
@@ -299,12 +326,13 @@ fn main() {
     }
     row("what", "figure", "to be");
     println!("|{}|{}|{}|", "-".repeat(68), "-".repeat(28), "-".repeat(28));
-    let parts: [(&str, fn()); 5] = [
+    let parts: [(&str, fn()); 6] = [
         ("sleepers", beside_sleepers),
         ("together", updates_together),
         ("holds", holds),
         ("batches", batches),
         ("longest", longest_calls),
+        ("changes", changes),
     ];
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     for (_, part) in parts.iter().filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name)) {

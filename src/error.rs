@@ -371,6 +371,18 @@ impl<T> From<Refused<BatchError, T>> for BatchError {
 
 impl Error for BatchError {}
 
+/// Two snapshots that were to be compared are of different indexes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ForeignSnapshot;
+
+impl fmt::Display for ForeignSnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("this Snapshot was taken of another index")
+    }
+}
+
+impl Error for ForeignSnapshot {}
+
 /// A batched look-up was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]

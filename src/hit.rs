@@ -289,6 +289,16 @@ unsafe impl Send for AnyHit<'_> {}
 unsafe impl Sync for AnyHit<'_> {}
 
 impl<'v> AnyHit<'v> {
+    /// \[W1] The slot was found in the version.
+    pub(crate) fn new(slot: Slot<'v>, version: &'v Version) -> Self {
+        AnyHit { slot, version }
+    }
+
+    /// The number of its insertion: no other notifier of the index has it.
+    pub(crate) fn serial(&self) -> u64 {
+        self.header().serial()
+    }
+
     /// The pointer to its record that the tree holds.
     pub(crate) fn record(&self) -> NonNull<Header> {
         record::header_of(self.slot.entry)

@@ -39,6 +39,7 @@ pub mod busted;
 mod busted;
 #[allow(unsafe_code)]
 mod carve;
+mod changes;
 #[allow(unsafe_code)]
 mod clear;
 mod collision;
@@ -114,12 +115,13 @@ mod walk;
 
 pub use batch::{Batch, Committed, InsertKey};
 pub use carve::Carved;
+pub use changes::{Change, Changes};
 pub use collision::Ticket;
 pub use config::Config;
 pub use dump::Dump;
 pub use error::{
-    BatchError, BeginError, CloseError, Corruption, FindManyError, HeldBack, Holder, InsertError, Refused, RemoveError,
-    TryInvalidateError, UpdateError, WaitError, WouldBlock,
+    BatchError, BeginError, CloseError, Corruption, FindManyError, ForeignSnapshot, HeldBack, Holder, InsertError,
+    Refused, RemoveError, TryInvalidateError, UpdateError, WaitError, WouldBlock,
 };
 pub use guard::Guard;
 pub use hit::{AnyHit, AnyHits, Hit, Hits};

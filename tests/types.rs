@@ -100,6 +100,8 @@ fn table() -> Vec<Row> {
         "SYWRP" AnyHit<'static>;
         "SYWRP" AnyHits<'static>;
         "SYWRP" Batch<'static>;
+        "SYWRP" Change<'static>;
+        "SYWRP" Changes<'static>;
         "SYWRP" InsertKey<Nothing>;
         "SYWRP" Committed;
         "SYWRP" Carved<Dull>;
@@ -118,6 +120,7 @@ fn table() -> Vec<Row> {
         "SYWRP" CloseError;
         "SYWRP" Corruption;
         "SYWRP" FindManyError;
+        "SYWRP" ForeignSnapshot;
         "SYWRP" HeldBack;
         "SYWRP" Holder;
         "SYWRP" InsertError;

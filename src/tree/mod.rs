@@ -22,6 +22,7 @@ mod abandon;
 mod backward;
 mod bulk;
 mod check;
+mod difference;
 mod edit;
 mod many;
 mod matching;
@@ -37,9 +38,10 @@ mod simd;
 mod slots;
 #[cfg(test)]
 #[allow(unsafe_code)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use check::Violation;
+pub(crate) use difference::difference;
 pub(crate) use edit::NodeStore;
 pub(crate) use matching::Matching;
 pub(crate) use node::{EntryHeader, EntryPtr, Inner, Leaf, NodeHeader};

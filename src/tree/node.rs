@@ -167,6 +167,11 @@ impl Leaf {
         simd::prefetch(&raw const self.entry[slot % CAPACITY]);
     }
 
+    /// The key of the entry in `slot`.
+    pub(super) fn key_at(&self, slot: usize) -> Key {
+        Key { start: self.start[slot % CAPACITY], serial: self.serial_at(slot) }
+    }
+
     /// The serial of the entry in `slot`, from the entry itself; the greatest where there is none.
     #[inline]
     pub(super) fn serial_at(&self, slot: usize) -> u64 {
@@ -181,6 +186,11 @@ impl Leaf {
 }
 
 impl Inner {
+    /// The key of the first entry below the child in `slot`.
+    pub(super) fn key_at(&self, slot: usize) -> Key {
+        Key { start: self.start[slot % CAPACITY], serial: self.serial[slot % CAPACITY] }
+    }
+
     pub(super) fn empty(birth: u64, height: u8) -> Inner {
         Inner {
             last: [UNUSED_LAST; CAPACITY],
@@ -239,6 +249,23 @@ impl<'v> NodeRef<'v> {
             let inner = unsafe { InnerRef::new(self.node.cast(), self.height) };
             inner.header.witness.read();
             Kind::Inner(inner)
+        }
+    }
+
+    pub(super) fn height(self) -> u8 {
+        self.height
+    }
+
+    /// Whether it is the same node, and so the same tree below.
+    pub(super) fn is_same(self, other: NodeRef<'_>) -> bool {
+        self.node == other.node && self.height == other.height
+    }
+
+    /// The key of the first entry below.
+    pub(super) fn first(self) -> Key {
+        match self.kind() {
+            Kind::Leaf(leaf) => leaf.key_at(0),
+            Kind::Inner(inner) => inner.key_at(0),
         }
     }
 

@@ -14,10 +14,10 @@ mod violations;
 mod world;
 
 /// Counts the nodes that searches of this thread visit, for each height.
-pub(super) mod visits {
+pub(crate) mod visits {
     use std::cell::Cell;
 
-    pub(in super::super) type Visits = [u64; 64];
+    pub(crate) type Visits = [u64; 64];
 
     thread_local! {
         static VISITED: Cell<Visits> = const { Cell::new([0; 64]) };
@@ -30,7 +30,7 @@ pub(super) mod visits {
     }
 
     /// The number of nodes of each height that `search` visits, and its result.
-    pub(in super::super) fn of<T>(search: impl FnOnce() -> T) -> (Visits, T) {
+    pub(crate) fn of<T>(search: impl FnOnce() -> T) -> (Visits, T) {
         VISITED.set([0; 64]);
         let result = search();
         (VISITED.get(), result)

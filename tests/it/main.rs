@@ -11,6 +11,7 @@ mod bugs;
 mod canary;
 mod carve;
 mod change;
+mod changes;
 mod cover;
 mod draws;
 mod figures;

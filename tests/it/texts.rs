@@ -6,8 +6,8 @@ use std::error::Error;
 use std::fmt::Debug;
 
 use notifier_index::{
-    BatchError, BeginError, CloseError, Config, FindManyError, HeldBack, InsertError, Interval, NotifierIndex,
-    RemoveError, TryInvalidateError, UpdateError, WaitError, WouldBlock,
+    BatchError, BeginError, CloseError, Config, FindManyError, ForeignSnapshot, HeldBack, InsertError, Interval,
+    NotifierIndex, RemoveError, TryInvalidateError, UpdateError, WaitError, WouldBlock,
 };
 
 use crate::turn::together;
@@ -82,7 +82,7 @@ fn errors_say_what_was_refused() {
     judge(&[&BeginError::TimedOut, &WaitError::WouldDeadlock, &WaitError::TimedOut]);
     judge(&[&TryInvalidateError::WouldBlock, &TryInvalidateError::Forked, &BeginError::WouldWait]);
     judge(&[&CloseError::Forked, &CloseError::OutOfMemory]);
-    judge(&[&WaitError::Forked, &WaitError::TimedOut]);
+    judge(&[&WaitError::Forked, &WaitError::TimedOut, &ForeignSnapshot]);
 }
 
 #[test]
