@@ -1,13 +1,11 @@
 //! The benches at which writers work: a stock of slots, what was retired there, and a protection slot. Each is claimed for the
 //! time of a change, without waiting; where all are taken, a spare one is made and cleared away again.
 
-use std::alloc::{Layout, alloc};
-use std::ptr::{self, NonNull};
-
+use crate::made::Made;
 use crate::reclaim::pool::{Depot, NoMemory, Workbench};
 use crate::reclaim::{Replaced, Retired, Strays};
 use crate::slots::{OwnSlot, Protected, Slots, UserKind};
-use crate::sync::{AtomicPtr, Mutex, MutexGuard, Ordering, Padded, dealloc, try_lock};
+use crate::sync::{Mutex, MutexGuard, Padded, get_mut, try_lock};
 use crate::tuning::{PUBLICATIONS_PER_TURN, WORKBENCHES};
 
 /// What one writer at a time works with.
@@ -48,28 +46,20 @@ impl Bench {
     }
 }
 
-/// A bench in its place.
-type Place = Padded<Mutex<Bench>>;
-
 /// All benches of an index, made where somebody sits down.
 pub(crate) struct Benches {
-    places: [AtomicPtr<Place>; WORKBENCHES],
+    places: [Made<Padded<Mutex<Bench>>>; WORKBENCHES],
     pub(crate) strays: Strays,
 }
 
 impl Benches {
     pub(crate) fn new() -> Self {
-        Benches { places: std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())), strays: Strays::default() }
-    }
-
-    fn made(&self, at: usize) -> Option<&Place> {
-        // [O29] Acquire, partner of the Release in `make`: the bench. SAFETY: never freed while the index is there.
-        unsafe { self.places[at % WORKBENCHES].load(Ordering::Acquire).as_ref() }
+        Benches { places: std::array::from_fn(|_| Made::not_yet()), strays: Strays::default() }
     }
 
     /// The bench in this place, if it is there and nobody sits at it.
     pub(crate) fn try_claim(&self, at: usize) -> Option<MutexGuard<'_, Bench>> {
-        try_lock(&self.made(at)?.0)
+        try_lock(&self.places[at % WORKBENCHES].get()?.0)
     }
 
     /// All benches at which nobody sits.
@@ -86,8 +76,9 @@ impl Benches {
         work: impl FnOnce(&mut Bench) -> R,
     ) -> Result<R, NoMemory> {
         for at in seat..seat + WORKBENCHES {
-            if self.made(at).is_none() {
-                self.make(slots, at)?;
+            let place = &self.places[at % WORKBENCHES];
+            if place.get().is_none() {
+                place.make(Padded(Mutex::new(Bench::new(slots, at, false)?)))?;
             }
             if let Some(mut bench) = self.try_claim(at) {
                 return Ok(work(&mut bench));
@@ -100,51 +91,8 @@ impl Benches {
         Ok(result)
     }
 
-    #[cold]
-    fn make(&self, slots: &Slots, at: usize) -> Result<(), NoMemory> {
-        let bench = Padded(Mutex::new(Bench::new(slots, at, false)?));
-        // SAFETY: a bench is not of size zero.
-        let made = NonNull::new(unsafe { alloc(Layout::new::<Place>()) }.cast::<Place>()).ok_or(NoMemory)?;
-        // SAFETY: fresh memory of this layout.
-        unsafe { made.write(bench) };
-        // [O29] Release, partner of the Acquire in `made`: the bench.
-        let place = &self.places[at % WORKBENCHES];
-        if place.compare_exchange(ptr::null_mut(), made.as_ptr(), Ordering::Release, Ordering::Relaxed).is_err() {
-            // SAFETY: shown to nobody.
-            unsafe { free(made) };
-        }
-        Ok(())
-    }
-
     /// All benches, when nobody sits at any.
     pub(crate) fn all(&mut self) -> impl Iterator<Item = &mut Bench> {
-        // [O29] Relaxed: `&mut`.
-        self.places.iter_mut().filter_map(|place| {
-            // SAFETY: never freed while the index is there.
-            let place = unsafe { place.load(Ordering::Relaxed).as_mut() }?;
-            Some(crate::sync::get_mut(&mut place.0))
-        })
-    }
-}
-
-/// # Safety
-/// From `make`, and used no more.
-unsafe fn free(place: NonNull<Place>) {
-    // SAFETY: says the caller.
-    unsafe {
-        ptr::drop_in_place(place.as_ptr());
-        dealloc(place.as_ptr().cast(), Layout::new::<Place>());
-    }
-}
-
-impl Drop for Benches {
-    fn drop(&mut self) {
-        for place in &self.places {
-            // [O29] Relaxed: `&mut`.
-            if let Some(place) = NonNull::new(place.load(Ordering::Relaxed)) {
-                // SAFETY: the index is gone.
-                unsafe { free(place) };
-            }
-        }
+        self.places.iter_mut().filter_map(|place| Some(get_mut(&mut place.get_mut()?.0)))
     }
 }

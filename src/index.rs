@@ -113,6 +113,7 @@ impl NotifierIndex {
     ///
     /// Complexity: O(1). An owner is a number and takes no memory until it has notifiers; numbers are not reused.
     pub fn register_ops<N: Notifier>(&self) -> Ops<N> {
+        self.engine.sections.make_room();
         Ops::new(self.engine.id, self.engine.next_owner(), Kind::notified::<N>())
     }
 

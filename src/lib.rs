@@ -31,7 +31,6 @@ mod activity;
 #[allow(unsafe_code)]
 mod batch;
 mod bell;
-#[allow(unsafe_code)]
 mod bench;
 #[cfg(busted)]
 pub mod busted;
@@ -64,6 +63,8 @@ mod index;
 mod interval;
 mod invalidation;
 mod known;
+#[allow(unsafe_code)]
+mod made;
 #[allow(unsafe_code)]
 mod many;
 mod notifier;

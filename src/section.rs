@@ -10,7 +10,7 @@
 //! ```
 //!
 //! A thread claims the slot of its own seat, or the next free one; where all are taken, the section is *overflowing*,
-//! which stands for all ranges.
+//! which stands for all ranges. Most slots are made when there is somebody to tell: an index that is only searched is small.
 //!
 //! A section is published *before* it loads the tree, and a filler reads the generation and the tree *before* it scans
 //! the table (R1, R2, R3); a `SeqCst` fence stands between the two steps on both sides, so at least one sees the other. The
@@ -29,10 +29,11 @@ use crate::busted::{self, Sabotage};
 use crate::engine::NO_THREAD;
 use crate::gauge::Entry;
 use crate::interval::Interval;
+use crate::made::Made;
 use crate::overflow::{self, Overflow, OverflowPlace};
 use crate::slots::{Mark, User, UserKind};
 use crate::sync::{AtomicU64, Ordering, Padded, yield_point};
-use crate::tuning::SECTION_SLOTS;
+use crate::tuning::{FEW_SECTION_SLOTS, SECTION_SLOTS};
 
 const FREE: u64 = 0;
 const CLAIMED: u64 = 1;
@@ -192,8 +193,12 @@ pub(crate) struct SectionTable {
     index: u64,
     used: Padded<[AtomicU64; WORDS]>,
     overflow: Padded<Overflow>,
-    slots: Box<[Padded<SectionSlot>]>,
+    few: [Padded<SectionSlot>; FEW_SECTION_SLOTS],
+    /// All others, once there is somebody to tell, or a section that may wait.
+    others: Made<[Padded<SectionSlot>; OTHER_SLOTS]>,
 }
+
+const OTHER_SLOTS: usize = SECTION_SLOTS - FEW_SECTION_SLOTS;
 
 /// Something that a filler has to wait for.
 #[derive(Clone, Copy)]
@@ -209,8 +214,28 @@ impl SectionTable {
             index,
             used: Padded::default(),
             overflow: Padded::default(),
-            slots: (0..SECTION_SLOTS).map(|_| Padded(SectionSlot::new())).collect(),
+            few: std::array::from_fn(|_| Padded(SectionSlot::new())),
+            others: Made::not_yet(),
         }
+    }
+
+    /// Makes room for all sections, if there is memory; where there is none, some overflow.
+    #[inline]
+    pub(crate) fn make_room(&self) {
+        if OTHER_SLOTS > 0 && self.others.get().is_none() {
+            let _ = self.others.make(std::array::from_fn(|_| Padded(SectionSlot::new())));
+        }
+    }
+
+    /// How many slots there are so far.
+    fn slot_count(&self) -> usize {
+        if OTHER_SLOTS == 0 || self.others.get().is_none() { FEW_SECTION_SLOTS } else { SECTION_SLOTS }
+    }
+
+    fn slot(&self, at: usize) -> &SectionSlot {
+        let other = || self.others.get().and_then(|others| others.get(at - FEW_SECTION_SLOTS));
+        let slot = self.few.get(at).or_else(other);
+        &slot.expect("a place is given out once there is room ([O29])").0
     }
 
     /// Publishes a section over `interval` (R1). The tree is looked at through a mark or a pin taken after this, whose fence
@@ -219,7 +244,7 @@ impl SectionTable {
         yield_point();
         let place = match self.claim(seat) {
             Some((at, number)) => {
-                self.slots[at].0.publish(number, interval, thread);
+                self.slot(at).publish(number, interval, thread);
                 Place::Slot(at, number)
             }
             None => Place::Overflow(self.overflow.0.begin(self.index)),
@@ -231,7 +256,7 @@ impl SectionTable {
     /// The mark of a section that has a slot.
     pub(crate) fn mark(&self, place: Place) -> Option<&Mark> {
         match place {
-            Place::Slot(at, _) => Some(&self.slots[at].0.mark),
+            Place::Slot(at, _) => Some(&self.slot(at).mark),
             Place::Overflow(_) => None,
         }
     }
@@ -239,14 +264,15 @@ impl SectionTable {
     /// The marks of all sections.
     pub(crate) fn marks(&self, note: &mut dyn FnMut(&Mark, User)) {
         for at in self.used_slots() {
-            note(&self.slots[at].0.mark, User { kind: UserKind::Section, thread: None });
+            note(&self.slot(at).mark, User { kind: UserKind::Section, thread: None });
         }
     }
 
     fn claim(&self, seat: usize) -> Option<(usize, u64)> {
-        let mut places = (0..SECTION_SLOTS).map(|offset| (seat + offset) % SECTION_SLOTS);
+        let slot_count = self.slot_count();
+        let mut places = (0..slot_count).map(|offset| (seat + offset) % slot_count);
         places.find_map(|at| {
-            let number = self.slots[at].0.claim()?;
+            let number = self.slot(at).claim()?;
             self.note_used(at);
             Some((at, number))
         })
@@ -265,7 +291,7 @@ impl SectionTable {
     pub(crate) fn walk(&self, place: Place) -> Walking {
         Walking(match place {
             Place::Slot(at, _) => {
-                self.slots[at].0.walk();
+                self.slot(at).walk();
                 None
             }
             Place::Overflow(place) => Some(self.overflow.0.walk(self.index, place)),
@@ -276,7 +302,7 @@ impl SectionTable {
     pub(crate) fn stand(&self, place: Place, walking: Walking) {
         match (place, walking.0) {
             (Place::Overflow(place), Some(entry)) => self.overflow.0.stand(self.index, place, entry),
-            (Place::Slot(at, _), _) => self.slots[at].0.stand(),
+            (Place::Slot(at, _), _) => self.slot(at).stand(),
             (Place::Overflow(_), None) => {}
         }
     }
@@ -284,7 +310,7 @@ impl SectionTable {
     /// The section is over.
     pub(crate) fn end(&self, place: Place) {
         match place {
-            Place::Slot(at, number) => self.slots[at].0.end(number),
+            Place::Slot(at, number) => self.slot(at).end(number),
             Place::Overflow(place) => self.overflow.0.end(self.index, place),
         }
     }
@@ -305,7 +331,7 @@ impl SectionTable {
     #[inline]
     pub(crate) fn obstacles(&self, interval: Interval) -> impl Iterator<Item = Obstacle> + '_ {
         let slots = self.used_slots().filter_map(move |at| {
-            let state = self.slots[at].0.overlapping(interval)?;
+            let state = self.slot(at).overlapping(interval)?;
             Some(Obstacle::Slot(at, state))
         });
         let overflows = self.overflow.0.active.count() > 0 && !busted::is(Sabotage::UncountedSection);
@@ -316,7 +342,7 @@ impl SectionTable {
     pub(crate) fn is_own(&self, obstacle: Obstacle, thread: u64) -> bool {
         match obstacle {
             Obstacle::Slot(at, state) => {
-                let slot = &self.slots[at].0;
+                let slot = self.slot(at);
                 // [O17] Relaxed: a thread's own number was written by itself.
                 thread != NO_THREAD && slot.thread.load(Ordering::Relaxed) == thread && slot.is_of(state)
             }
@@ -327,7 +353,7 @@ impl SectionTable {
     /// Waits until the section is over. False if the time ran out.
     pub(crate) fn wait(&self, obstacle: Obstacle, deadline: Option<Instant>) -> bool {
         match obstacle {
-            Obstacle::Slot(at, state) => self.slots[at].0.wait(state, |phase| phase >= STANDING, deadline),
+            Obstacle::Slot(at, state) => self.slot(at).wait(state, |phase| phase >= STANDING, deadline),
             Obstacle::Overflow => self.overflow.0.active.wait(deadline),
         }
     }
@@ -335,7 +361,7 @@ impl SectionTable {
     /// Whether this thread is inside a callback.
     pub(crate) fn is_calling(&self, thread: u64) -> bool {
         let is_calling_in = |at: usize| {
-            let slot = &self.slots[at].0;
+            let slot = self.slot(at);
             // [O17] Relaxed: a thread's own section was written by itself.
             phase(slot.state.load(Ordering::Relaxed)) == WALKING && slot.thread.load(Ordering::Relaxed) == thread
         };
@@ -345,7 +371,7 @@ impl SectionTable {
     /// Waits until all callbacks that run now have returned.
     pub(crate) fn wait_for_walks(&self) {
         for at in self.used_slots() {
-            let slot = &self.slots[at].0;
+            let slot = self.slot(at);
             // [O17] Relaxed: tells which section is meant; `wait` looks again.
             let state = slot.state.load(Ordering::Relaxed);
             slot.wait(state, |phase| phase == WALKING, None);
@@ -358,7 +384,7 @@ impl SectionTable {
         // [O18] Relaxed: statistics.
         let (mut started, mut active) = (self.overflow.0.started(), self.overflow.0.active.count());
         for at in self.used_slots() {
-            let slot = &self.slots[at].0;
+            let slot = self.slot(at);
             started += slot.started_count.load(Ordering::Relaxed);
             active += u64::from(is_active(slot.state.load(Ordering::Relaxed)));
         }

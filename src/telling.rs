@@ -34,6 +34,9 @@ impl Engine {
             return Err(TryInvalidateError::Forked);
         }
         let too_early = if busted::is(Sabotage::SectionAfterLoad) { self.load_too_early() } else { None };
+        if may_block {
+            self.sections.make_room();
+        }
         let place = self.sections.begin(interval, seat(), thread_number());
         // From here on the section ends whatever happens. The tree is loaded after it was published (R1).
         let section = Invalidation::new(self, place, interval);

@@ -62,7 +62,7 @@ pub(crate) const LEAST_PAUSES: u64 = choose(128, 1, 1) as u64;
 pub(crate) const MOST_PAUSES: u64 = choose(4096, 4, 2) as u64;
 
 /// Bytes of the first slab of a class; each further one doubles, up to [`LARGEST_SLAB`].
-pub(crate) const FIRST_SLAB: usize = choose(8 << 10, 8 << 10, 4 << 10);
+pub(crate) const FIRST_SLAB: usize = choose(2 << 10, 8 << 10, 4 << 10);
 
 /// Bytes of the largest slab.
 pub(crate) const LARGEST_SLAB: usize = 2 << 20;
@@ -87,6 +87,9 @@ pub(crate) const INLINE_OWNERS: usize = choose(4, 2, 2);
 
 /// Sections that can be active at once before further ones count as covering everything.
 pub(crate) const SECTION_SLOTS: usize = choose(128, 3, 2);
+
+/// Those of them that every index has.
+pub(crate) const FEW_SECTION_SLOTS: usize = choose(4, 3, 2);
 
 /// Bells for those who wait for the callbacks of a removed notifier.
 pub(crate) const REMOVAL_BELLS: usize = choose(16, 16, 2);

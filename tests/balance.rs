@@ -139,6 +139,19 @@ fn everything_is_given_back_when_everything_is_gone() {
     assert!(after <= before + NOISE, "{before} before, {after} after");
 }
 
+/// What an index needs before anything is in it.
+#[test]
+fn an_empty_index_is_small() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    settle();
+    let before = live_bytes();
+    let index = NotifierIndex::new();
+    let after = live_bytes();
+    println!("{} bytes", after - before);
+    assert!(after - before <= 8 << 10, "{} bytes", after - before);
+    drop(index);
+}
+
 #[test]
 fn refused_changes_do_not_pile_up() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);

@@ -234,6 +234,9 @@ pub(crate) struct Replaced {
     pages: *mut Page,
 }
 
+// SAFETY: [C3] the pages and objects belong to the list alone, whichever thread has it.
+unsafe impl Send for Replaced {}
+
 impl Replaced {
     pub(crate) const EMPTY: Replaced =
         Replaced { count: 0, inline: [ptr::null_mut(); INLINE_REPLACED], pages: ptr::null_mut() };
