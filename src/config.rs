@@ -30,7 +30,7 @@ impl Config {
     }
 
     /// How many bytes may be retired and not yet freed (default: 256 MiB, or four times the bytes of the live tree if that is
-    /// more). Past it a change helps to reclaim, and fails where a pin, a reader, a snapshot or a section demonstrably holds
+    /// more). Past it a change helps to reclaim, waits up to 100 ms for those to go who are pinned, and fails where a pin, a reader, a snapshot or a section demonstrably holds
     /// back more. A snapshot or idle reader holds back up to the tree that it looks at, so allow for as many times the
     /// bytes of a tree as there are of them. [`set_retired_limit`](crate::NotifierIndex::set_retired_limit) changes it later.
     #[must_use]

@@ -26,6 +26,7 @@ use crate::publish::VersionCell;
 use crate::reclaim::epoch::{self, Horizon};
 use crate::reclaim::pool::{Class, Depot, NoMemory, Workbench};
 use crate::reclaim::{Chained, Freed, Outlet, give_up_record};
+use crate::reclaiming::Stuck;
 use crate::record::{self, Header, RecordList, RecordStack, Releases};
 use crate::section::SectionTable;
 use crate::settings::Settings;
@@ -48,6 +49,7 @@ pub(crate) struct Engine {
     pub(crate) released: Releases,
     pub(crate) orphans: RecordStack,
     pub(crate) horizon: Arc<Horizon>,
+    pub(crate) stuck: Stuck,
     pub(crate) shrinking: Mutex<()>,
     releasing: Mutex<RecordList>,
     owners: Identities,
@@ -100,6 +102,7 @@ impl Engine {
                 released: Releases::default(),
                 orphans: RecordStack::default(),
                 horizon: Arc::default(),
+                stuck: Stuck::new(),
                 shrinking: Mutex::new(()),
                 releasing: Mutex::new(RecordList::EMPTY),
                 owners: Identities::new(),

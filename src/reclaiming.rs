@@ -1,6 +1,8 @@
 //! Who reclaims when: the part of it that falls to ordinary changes, what `maintain` does, and what a change does that finds too
 //! much retired.
 
+use std::time::Instant;
+
 use crate::bench::Bench;
 use crate::busted::{self, Sabotage};
 use crate::engine::Engine;
@@ -8,10 +10,10 @@ use crate::error::{HeldBack, Holder, Refusal};
 use crate::reclaim::pool::Workbench;
 use crate::reclaim::{Evidence, Outlet, Retired, epoch};
 use crate::slots::{Protected, UserKind};
-use crate::sync::{try_lock, yield_now};
+use crate::sync::{Number, Ordering, try_lock, yield_now};
 use crate::tuning::{
     GRACE_ROUNDS, HELPED_OBJECTS, MOST_PUBLICATIONS_PER_TURN, PUBLICATIONS_PER_TURN, PUBLICATIONS_SQUARED_PER_THREAD,
-    RELIEF_ROUNDS, STEP_OBJECTS, TURN_BYTES, WORKBENCHES,
+    RELIEF_ROUNDS, STEP_OBJECTS, STUCK_FOR, TURN_BYTES, WORKBENCHES,
 };
 use crate::version::Version;
 
@@ -117,35 +119,48 @@ impl Engine {
     }
 
     /// Helps to get below the retired limit; refuses only where it is known what holds more than that back.
+    ///
+    /// A pin is only known to hold back once it has for some time: the threads that are at work here pin for a moment too, and
+    /// may be stopped just then. That time is waited for, once.
     #[cold]
     pub(crate) fn relieve(&self, bench: &mut Bench) -> Result<(), Refusal> {
         bench.slot.mark().clear();
-        for _ in 0..RELIEF_ROUNDS {
+        for round in 1.. {
             self.drive();
             self.take_all_turns(bench);
             if !self.with_current(|version| self.is_over_limit(version)) {
-                return Ok(());
+                break;
             }
             yield_now();
+            if round < RELIEF_ROUNDS {
+                continue;
+            }
+            let horizon = self.horizon.load();
+            let limit = self.with_current(|version| self.limit_of(version));
+            let (bytes, held_back) = self.what_is_held_back(bench);
+            match held_back {
+                Some(held_back) if bytes.of_all > limit => {
+                    if bytes.without_pins > limit || self.stuck.is_at(horizon) {
+                        return Err(Refusal::RetiredLimit(held_back));
+                    }
+                }
+                _ => break,
+            }
         }
-        let limit = self.with_current(|version| self.limit_of(version));
-        match self.what_is_held_back(bench) {
-            (bytes, Some(held_back)) if bytes > limit => Err(Refusal::RetiredLimit(held_back)),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     /// How much is held back by others than changes on their way, and by whom most.
-    fn what_is_held_back(&self, bench: &mut Bench) -> (u64, Option<HeldBack>) {
+    fn what_is_held_back(&self, bench: &mut Bench) -> (Bytes, Option<HeldBack>) {
         let (horizon, mut evidence) = (self.horizon.load(), Evidence::default());
         self.scan(&mut bench.protected);
         bench.retired.witness(horizon, &mut evidence);
         self.benches.idle().for_each(|other| other.retired.witness(horizon, &mut evidence));
         let current = self.with_current(|version| version.seq);
-        let mut total = 0;
-        let by_kind = HOLDERS.iter().filter_map(|by| judge(*by, &evidence, &bench.protected, current));
-        let most = by_kind.inspect(|held_back| total += held_back.bytes).max_by_key(|held_back| held_back.bytes);
-        (total, most)
+        let by_kind = HOLDERS.map(|by| judge(by, &evidence, &bench.protected, current));
+        let sum = |held_back: &[Option<HeldBack>]| held_back.iter().flatten().map(|held_back| held_back.bytes).sum();
+        let bytes = Bytes { of_all: sum(&by_kind), without_pins: sum(&by_kind[1..]) };
+        (bytes, by_kind.into_iter().flatten().max_by_key(|held_back| held_back.bytes))
     }
 
     /// See [`NotifierIndex::maintain`](crate::NotifierIndex::maintain).
@@ -201,7 +216,36 @@ impl Engine {
     }
 }
 
-/// Whose holding back is a reason to refuse a change; that of another change on its way is none.
+/// Where the horizon was last seen to stand still, and since when.
+pub(crate) struct Stuck {
+    birth: Instant,
+    horizon: Number,
+    since: Number,
+}
+
+impl Stuck {
+    pub(crate) fn new() -> Self {
+        Stuck { birth: Instant::now(), horizon: Number::new(u64::MAX), since: Number::new(0) }
+    }
+
+    /// Whether the horizon has been there for so long that a pin holds it.
+    fn is_at(&self, horizon: u64) -> bool {
+        let now = self.birth.elapsed().as_micros() as u64;
+        // [O14] Relaxed: who misjudges it waits a little longer, or refuses a little sooner.
+        if self.horizon.swap(horizon, Ordering::Relaxed) != horizon {
+            self.since.store(now, Ordering::Relaxed);
+        }
+        now.saturating_sub(self.since.load(Ordering::Relaxed)) >= STUCK_FOR.as_micros() as u64
+    }
+}
+
+/// How much is held back.
+struct Bytes {
+    of_all: u64,
+    without_pins: u64,
+}
+
+/// Whose holding back is a reason to refuse a change, pins first; that of another change on its way is none.
 const HOLDERS: [Holder; 4] = [Holder::Pin, Holder::Reader, Holder::Snapshot, Holder::Section];
 
 /// What all holders of one kind hold back.

@@ -61,6 +61,9 @@ pub(crate) const LEAST_PAUSES: u64 = choose(128, 1, 1) as u64;
 /// Pauses that one backs off for at most.
 pub(crate) const MOST_PAUSES: u64 = choose(4096, 4, 2) as u64;
 
+/// A pin that has held the horizon for so long is one that holds back.
+pub(crate) const STUCK_FOR: Duration = Duration::from_millis(100);
+
 /// Bytes of the first slab of a class; each further one doubles, up to [`LARGEST_SLAB`].
 pub(crate) const FIRST_SLAB: usize = choose(2 << 10, 8 << 10, 4 << 10);
 

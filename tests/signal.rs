@@ -75,7 +75,7 @@ fn a_reader_in_a_signal_handler_is_always_right() {
     let items = (0..COUNT).map(|at| (Interval::point(at * WINDOW), Quiet(at)));
     let all = index.insert_many(&ops, items).unwrap();
     // SAFETY: nobody is interrupted yet.
-    unsafe { *PROFILER.0.get() = Some((index.reader(), ops.clone())) };
+    unsafe { *PROFILER.0.get() = Some((index.reader(), ops)) };
     // SAFETY: the handler allocates nothing, locks nothing, and its reader is its own.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
