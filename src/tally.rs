@@ -1,11 +1,18 @@
-//! Counters of sections and fillers.
+//! Counters of sections and fillers: each thread counts on the line of its seat, and who asks adds them up.
 
-use crate::sync::{Number, Ordering};
+use crate::engine::seat;
+use crate::sync::{Number, Ordering, Padded};
+use crate::tuning::TALLY_STRIPES;
 use crate::walk::Outcome;
 
 /// Counted where something was told, refused or waited for; a section over nothing counts in its own slot only.
 #[derive(Default)]
 pub(crate) struct Tally {
+    stripes: [Padded<Counts>; TALLY_STRIPES],
+}
+
+#[derive(Default)]
+struct Counts {
     calls: Number,
     refusals: Number,
     begin_waits: Number,
@@ -14,36 +21,45 @@ pub(crate) struct Tally {
 
 // [O14] Relaxed in all: statistics.
 impl Tally {
+    fn own(&self) -> &Counts {
+        &self.stripes[seat() % TALLY_STRIPES].0
+    }
+
+    fn sum(&self, of: impl Fn(&Counts) -> &Number) -> u64 {
+        self.stripes.iter().map(|counts| of(&counts.0).load(Ordering::Relaxed)).sum()
+    }
+
     pub(crate) fn note_walk(&self, outcome: &Outcome) {
+        let own = self.own();
         if outcome.calls > 0 {
-            self.calls.fetch_add(outcome.calls, Ordering::Relaxed);
+            own.calls.fetch_add(outcome.calls, Ordering::Relaxed);
         }
         if outcome.refusals > 0 {
-            self.refusals.fetch_add(outcome.refusals, Ordering::Relaxed);
+            own.refusals.fetch_add(outcome.refusals, Ordering::Relaxed);
         }
     }
 
     pub(crate) fn note_begin_wait(&self) {
-        self.begin_waits.fetch_add(1, Ordering::Relaxed);
+        self.own().begin_waits.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn note_retry(&self) {
-        self.retries.fetch_add(1, Ordering::Relaxed);
+        self.own().retries.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn calls(&self) -> u64 {
-        self.calls.load(Ordering::Relaxed)
+        self.sum(|counts| &counts.calls)
     }
 
     pub(crate) fn refusals(&self) -> u64 {
-        self.refusals.load(Ordering::Relaxed)
+        self.sum(|counts| &counts.refusals)
     }
 
     pub(crate) fn begin_waits(&self) -> u64 {
-        self.begin_waits.load(Ordering::Relaxed)
+        self.sum(|counts| &counts.begin_waits)
     }
 
     pub(crate) fn retries(&self) -> u64 {
-        self.retries.load(Ordering::Relaxed)
+        self.sum(|counts| &counts.retries)
     }
 }

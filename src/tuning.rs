@@ -94,6 +94,9 @@ pub(crate) const SECTION_SLOTS: usize = choose(128, 3, 2);
 /// Those of them that every index has.
 pub(crate) const FEW_SECTION_SLOTS: usize = choose(4, 3, 2);
 
+/// Lines on which threads count what sections and fillers do.
+pub(crate) const TALLY_STRIPES: usize = 8;
+
 /// Bells for those who wait for the callbacks of a removed notifier.
 pub(crate) const REMOVAL_BELLS: usize = choose(16, 16, 2);
 

@@ -75,7 +75,7 @@ pub(crate) const BARRIER: Model = Model {
     twins: &["no_barrier"],
     preemptions: 2,
     hunting: 1,
-    floor: 29_000,
+    floor: 24_000,
     run: || {
         let (index, resource) = (Arc::new(NotifierIndex::new()), Resource::new());
         let ops = index.register_ops::<User>();
