@@ -123,10 +123,9 @@ impl<'v> Cursor<'v> {
         if self.root.take().is_some() {
             return;
         }
-        match (&mut self.leaf, self.inner.last_mut()) {
-            (Some((_, at)), _) | (None, Some((_, at))) => *at += 1,
-            (None, None) => {}
-        }
+        let in_leaf = self.leaf.as_mut().map(|(_, at)| at);
+        let place = in_leaf.or_else(|| self.inner.last_mut().map(|(_, at)| at));
+        place.into_iter().for_each(|at| *at += 1);
     }
 
     /// Goes into the subtree that it stands before, or past the entry, which it tells.
