@@ -50,6 +50,9 @@ const fn from(number: u64) -> u64 {
     exactly(number) | FROM
 }
 
+/// Relaxed. ThreadSanitizer does not understand fences: for it the store itself says what the fence before it does.
+const BEHIND_THE_FENCE: Ordering = if cfg!(tsan) { Ordering::Release } else { Ordering::Relaxed };
+
 /// Which versions one user needs.
 pub(crate) struct Mark {
     word: AtomicU64,
@@ -78,7 +81,7 @@ impl Mark {
         let number = unsafe { version.as_ref() }.seq;
         // [O5] Relaxed, as above. A reclaimer that sees this number has the fence's promise for all older ones.
         self.floor.store(number, Ordering::Relaxed);
-        self.word.store(exactly(number), Ordering::Relaxed);
+        self.word.store(exactly(number), BEHIND_THE_FENCE);
         version
     }
 
