@@ -126,7 +126,7 @@ impl Turn<'_> {
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         if self.own != 0 {
-            // Where another has taken the word since, it stays his.
+            // Where another change has taken the word since, it keeps it.
             let _ = self.courtesy.announced.0.compare_exchange(self.own, 0, Ordering::Relaxed, Ordering::Relaxed);
         }
     }

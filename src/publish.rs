@@ -36,7 +36,7 @@ impl VersionCell {
         std::ptr::eq(self.current.0.load(Ordering::Relaxed), version)
     }
 
-    /// The current version; there for sure only if the caller has protected what he may find here.
+    /// The current version; there for sure only if the caller has protected what may be found here.
     #[inline]
     pub(crate) fn look(&self) -> NonNull<Version> {
         yield_point();

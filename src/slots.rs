@@ -1,4 +1,4 @@
-//! Protection slots: who wants to keep a version without counting writes its number into a slot of his own.
+//! Protection slots: whoever wants to keep a version without counting writes its number into a slot.
 //!
 //! A slot has one user at a time: a reader, a snapshot with its clones, a section, a writer's bench. Its *mark* says which
 //! versions may not go:
@@ -56,7 +56,7 @@ const BEHIND_THE_FENCE: Ordering = if cfg!(tsan) { Ordering::Release } else { Or
 /// Which versions one user needs.
 pub(crate) struct Mark {
     word: AtomicU64,
-    /// A number that `current` had reached when it was last taken: of the user before, or his own.
+    /// A number that `current` had reached when it was last taken, perhaps by the user before.
     floor: AtomicU64,
 }
 
