@@ -65,7 +65,7 @@ pub(crate) const MOST_PAUSES: u64 = choose(4096, 4, 2) as u64;
 pub(crate) const STUCK_FOR: Duration = Duration::from_millis(100);
 
 /// Bytes of the first slab of a class; each further one doubles, up to [`LARGEST_SLAB`].
-pub(crate) const FIRST_SLAB: usize = choose(2 << 10, 8 << 10, 4 << 10);
+pub(crate) const FIRST_SLAB: usize = choose(2 << 10, 2 << 10, 4 << 10);
 
 /// Bytes of the largest slab.
 pub(crate) const LARGEST_SLAB: usize = 2 << 20;
