@@ -50,8 +50,8 @@ const fn from(number: u64) -> u64 {
     exactly(number) | FROM
 }
 
-/// Relaxed. ThreadSanitizer does not understand fences: for it the store itself says what the fence before it does.
-const BEHIND_THE_FENCE: Ordering = if cfg!(tsan) { Ordering::Release } else { Ordering::Relaxed };
+/// Relaxed. ThreadSanitizer does not understand fences: for it the store itself says what the last fence before it does.
+const BESIDE_A_FENCE: Ordering = if cfg!(tsan) { Ordering::Release } else { Ordering::Relaxed };
 
 /// Which versions one user needs.
 pub(crate) struct Mark {
@@ -69,8 +69,9 @@ impl Mark {
     pub(crate) fn protect(&self, cell: &VersionCell) -> NonNull<Version> {
         let is_late = busted::is(Sabotage::LateMark);
         if !is_late {
-            // [O5] Relaxed: the word of the one user; what was marked before stays so, as it is not older.
-            self.word.store(from(self.floor.load(Ordering::Relaxed)), Ordering::Relaxed);
+            // [O5] Relaxed: the word of the one user; what was marked before stays so, as it is not older. Of versions before
+            // that, the last fence has told that they are used no more.
+            self.word.store(from(self.floor.load(Ordering::Relaxed)), BESIDE_A_FENCE);
             // [O6] SeqCst, partner of the fence in `scan`: the mark is seen, or a newer version is. It also publishes that
             // what was marked before is used no more.
             fence(Ordering::SeqCst);
@@ -81,7 +82,7 @@ impl Mark {
         let number = unsafe { version.as_ref() }.seq;
         // [O5] Relaxed, as above. A reclaimer that sees this number has the fence's promise for all older ones.
         self.floor.store(number, Ordering::Relaxed);
-        self.word.store(exactly(number), BEHIND_THE_FENCE);
+        self.word.store(exactly(number), BESIDE_A_FENCE);
         version
     }
 
