@@ -125,7 +125,7 @@ fuzz() {
   out=target/fuzz/$SANITIZED_TARGET/release
   local found target name sabotage runs=()
   found=$(mktemp -d)
-  for target in operations:stale_reader queries:early_free callbacks:no_raise; do
+  for target in operations:stale_reader queries:stale_reader callbacks:no_raise; do
     # All at once: each fuzzes for its time, and keeps one processor busy at most.
     name=${target%:*} sabotage=${target#*:}
     fuzz_one "$out" "$name" "$sabotage" "$found" >"$found/$name.log" 2>&1 &
