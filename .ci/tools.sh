@@ -191,6 +191,8 @@ deny() {
 
 features() {
   cargo_tool cargo-hack 0.6.46
+  # It is only checked here, not linked: any jemalloc will do.
+  share_jemalloc
   cargo hack check --locked --workspace --lib --feature-powerset
   cargo test --locked -p notifier-index --features serde --lib interval
   # `clippy.toml` names the MSRV; this lint is an error where something newer is used.
