@@ -46,7 +46,6 @@ struct Held {
 struct Queue {
     first: *mut Version,
     last: *mut Version,
-    count: u64,
     bytes: u64,
 }
 
@@ -63,7 +62,7 @@ pub(crate) struct Turned {
 }
 
 impl Queue {
-    const EMPTY: Queue = Queue { first: ptr::null_mut(), last: ptr::null_mut(), count: 0, bytes: 0 };
+    const EMPTY: Queue = Queue { first: ptr::null_mut(), last: ptr::null_mut(), bytes: 0 };
 
     fn push(&mut self, version: NonNull<Version>) {
         let version = version.as_ptr();
@@ -71,7 +70,6 @@ impl Queue {
         unsafe {
             let lot = &mut *(*version).lot.get();
             lot.next = ptr::null_mut();
-            self.count += lot.objects.count + 1;
             self.bytes += lot.objects.bytes + Object::Version(NonNull::new_unchecked(version)).bytes();
             match self.last.is_null() {
                 true => self.first = version,
@@ -91,7 +89,6 @@ impl Queue {
         }
         let mut objects = std::mem::replace(&mut lot.objects, Chained::EMPTY);
         objects.push(Object::Version(first));
-        self.count -= objects.count;
         self.bytes -= objects.bytes;
         Some((number, objects))
     }

@@ -42,7 +42,8 @@ pub(crate) fn note_refusal(seat: &Seat, reason: BatchError) {
     match reason {
         BatchError::RetiredLimit(held_back) => {
             seat.mark(Mark::RefusedByLimit);
-            let has_cause = seat.world.plan.is_hostile && held_back.bytes > 0;
+            // Of four kinds of holders, who together hold back more than the limit, that is the one which holds back most.
+            let has_cause = seat.world.plan.is_hostile && held_back.bytes > seat.world.plan.retired_limit / 4;
             seat.expect(has_cause, || format!("refused for no cause that is there: {held_back}"));
         }
         BatchError::Closed => {

@@ -219,28 +219,30 @@ pub(crate) const SHARED_MARK: Model = Model {
     },
 };
 
+/// Two readers take slots and look at the newest version, while it is replaced and used again if nobody protects it.
+fn two_take_slots(shared: &Arc<(Marked, [Contested; 2])>) {
+    let readers = [(); 2].map(|()| {
+        let reader = Arc::clone(shared);
+        thread::spawn(move || {
+            let slot = reader.0.take();
+            reader.1[reader.0.protect(&slot) as usize].look();
+        })
+    });
+    shared.0.publish();
+    if shared.0.is_free(0) {
+        shared.1[0].change();
+    }
+    readers.into_iter().for_each(|reader| reader.join().unwrap());
+}
+
 /// A slot that was left by one and taken by another goes on where it stood.
 pub(crate) const REUSED_MARK: Model = Model {
     name: "slots_are_handed_on",
     twins: &["late_mark", "blind_scan"],
     preemptions: 2,
     hunting: 2,
-    floor: 1_000,
-    run: || {
-        let shared = Arc::new((Marked::new(), [Contested::new(), Contested::new()]));
-        let readers = [(); 2].map(|()| {
-            let reader = Arc::clone(&shared);
-            thread::spawn(move || {
-                let slot = reader.0.take();
-                reader.1[reader.0.protect(&slot) as usize].look();
-            })
-        });
-        shared.0.publish();
-        if shared.0.is_free(0) {
-            shared.1[0].change();
-        }
-        readers.into_iter().for_each(|reader| reader.join().unwrap());
-    },
+    floor: 24_000,
+    run: || two_take_slots(&Arc::new((Marked::new(), [Contested::new(), Contested::new()]))),
 };
 
 /// A chunk that is made beside a scan is seen by it, or its user takes a newer version.
@@ -254,18 +256,7 @@ pub(crate) const GROWTH: Model = Model {
         let shared = Arc::new((Marked::new(), [Contested::new(), Contested::new()]));
         // The first chunk is full.
         let full = [shared.0.take(), shared.0.take()];
-        let readers = [(); 2].map(|()| {
-            let reader = Arc::clone(&shared);
-            thread::spawn(move || {
-                let slot = reader.0.take();
-                reader.1[reader.0.protect(&slot) as usize].look();
-            })
-        });
-        shared.0.publish();
-        if shared.0.is_free(0) {
-            shared.1[0].change();
-        }
-        readers.into_iter().for_each(|reader| reader.join().unwrap());
+        two_take_slots(&shared);
         drop(full);
     },
 };
